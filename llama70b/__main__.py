@@ -1,0 +1,5 @@
+"""`python -m llama70b`."""
+
+
+def main() -> None:
+    """Run the command line."""

@@ -1,0 +1,198 @@
+"""The events of a chat stream as `Delta`s, and all of them as one `Completion`. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from llama70b import _wire
+from llama70b._status import Refusal, error_in_answer, refusal_in
+from llama70b.errors import IncompleteStream, Llama70BError, ProtocolError
+from llama70b.types import Completion, Delta, Logprob, ToolCall, ToolCallDelta, Usage
+
+MAX_STREAM_BYTES = 64 * 1024 * 1024
+
+
+class _Call:
+    """A tool call under construction."""
+
+    __slots__ = ("arguments", "id", "name")
+
+    def __init__(self, call_id: str | None) -> None:
+        self.id = call_id
+        self.name = ""
+        self.arguments: list[str] = []
+
+
+class Assembler:
+    """Turn events into deltas, and remember enough to tell what had arrived when a stream breaks.
+
+    Attributes:
+        done: `[DONE]` was seen; nothing after it is read.
+    """
+
+    def __init__(self, *, request_id: str | None = None) -> None:
+        self.done = False
+        self._request_id = request_id
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: dict[int, _Call] = {}
+        self._logprobs: list[Logprob] = []
+        self._finish_reason: str | None = None
+        self._stop_reason: str | int | None = None
+        self._usage: Usage | None = None
+        self._raw_usage: dict[str, Any] | None = None
+        self._usage_given = False
+        self._head: dict[str, Any] = {}
+        self._metrics: dict[str, Any] | None = None
+
+    def push(self, kind: str, data: str) -> Delta | None:
+        """Take one event; return what it adds, None if that is nothing.
+
+        Raises:
+            ProtocolError: It is not a chunk.
+            Llama70BError: It is an error the server reports inside the stream.
+        """
+        if data == "[DONE]":
+            self.done = True
+            return None
+        chunk = _wire.json_object(data, what="an event of the stream")
+        choices = chunk.get("choices")
+        if kind == "error" or not isinstance(choices, list):
+            raise self._no_chunk(kind, chunk)
+        if not self._head:
+            self._head = {name: chunk.get(name) for name in ("id", "created", "model", "system_fingerprint")}
+        if (raw_usage := chunk.get("usage")) is not None:
+            self._usage, self._raw_usage = _wire.usage(raw_usage), raw_usage
+        if isinstance(metrics := chunk.get("metrics"), dict):
+            self._metrics = metrics
+        if not choices:
+            return self._usage_only(chunk)
+        choice = choices[0]
+        if not isinstance(choice, dict):
+            raise ProtocolError("a choice of the stream is not an object")
+        return self._delta(choice, chunk)
+
+    def _delta(self, choice: dict[str, Any], chunk: dict[str, Any]) -> Delta:
+        delta = Delta(raw=chunk)
+        piece = choice.get("delta")
+        if isinstance(piece, dict):
+            content = piece.get("content")
+            if content:
+                if not isinstance(content, str):
+                    raise ProtocolError(f"a piece of content is {type(content).__name__}, not text")
+                delta.content = content
+                self._text.append(content)
+            if (thought := piece.get("reasoning") or piece.get("reasoning_content")) and isinstance(thought, str):
+                delta.reasoning = thought
+                self._reasoning.append(thought)
+            if calls := piece.get("tool_calls"):
+                delta.tool_calls = self._fragments(calls)
+        if (reason := choice.get("finish_reason")) is not None:
+            self._finish_reason = delta.finish_reason = str(reason)
+            self._stop_reason = delta.stop_reason = choice.get("stop_reason")
+        if choice.get("logprobs") is not None and (logprobs := _wire.logprobs(choice["logprobs"])) is not None:
+            delta.logprobs = logprobs
+            self._logprobs.extend(logprobs)
+        return delta
+
+    def _usage_only(self, chunk: dict[str, Any]) -> Delta | None:
+        if self._usage is None or self._usage_given:
+            return None
+        self._usage_given = True
+        return Delta(usage=self._usage, raw=chunk)
+
+    def _no_chunk(self, kind: str, chunk: dict[str, Any]) -> Llama70BError:
+        refusal = refusal_in(chunk)
+        if refusal is None and kind == "error":
+            message = chunk.get("message")
+            refusal = Refusal(message=message if isinstance(message, str) else "", body=chunk)
+        if refusal is None:
+            return ProtocolError("an event of the stream has no choices", request_id=self._request_id)
+        return error_in_answer(refusal, request_id=self._request_id, where="the stream")
+
+    def _fragments(self, value: Any) -> tuple[ToolCallDelta, ...]:
+        if not isinstance(value, list):
+            raise ProtocolError(f"tool calls of the stream are {type(value).__name__}, not a list")
+        fragments = []
+        for position, item in enumerate(value):
+            if not isinstance(item, dict):
+                raise ProtocolError("a tool call of the stream is not an object")
+            function = item.get("function")
+            function = function if isinstance(function, dict) else {}
+            fragment = ToolCallDelta(
+                index=self._slot(item.get("index"), position, item.get("id"), function.get("name")),
+                id=item.get("id"),
+                name=function.get("name"),
+                arguments=function.get("arguments") or "",
+            )
+            call = self._calls.setdefault(fragment.index, _Call(fragment.id))
+            call.id = call.id or fragment.id
+            call.name = call.name or fragment.name or ""
+            call.arguments.append(fragment.arguments)
+            fragments.append(fragment)
+        return tuple(fragments)
+
+    def _slot(self, index: Any, position: int, call_id: Any, name: Any) -> int:
+        """Return the call a fragment belongs to.
+
+        A missing index means the position. Some servers send index 0 for every call: a new id with a new name then
+        starts the next one.
+        """
+        slot = index if isinstance(index, int) else position
+        known = self._calls.get(slot)
+        if known is not None and call_id and name and known.id and call_id != known.id:
+            return next((n for n, call in self._calls.items() if call.id == call_id), len(self._calls))
+        return slot
+
+    def last(self) -> Delta | None:
+        """Return usage that came with the chunks but never on one of its own; call at the end of the stream."""
+        if self._usage is None or self._usage_given:
+            return None
+        self._usage_given = True
+        return Delta(usage=self._usage, raw={**self._head, "choices": [], "usage": self._raw_usage})
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls so far."""
+        return tuple(
+            ToolCall(id=call.id or f"call_{index}", name=call.name, arguments="".join(call.arguments))
+            for index, call in sorted(self._calls.items())
+        )
+
+    def interrupted(self, error: Llama70BError) -> Llama70BError:
+        """Put all that had arrived on an error, and return it."""
+        error.text, error.tool_calls, error.usage = "".join(self._text), self.tool_calls, self._usage
+        return error
+
+    def completion(self) -> Completion:
+        """Return the whole answer.
+
+        Raises:
+            IncompleteStream: The stream ended without `finish_reason`.
+        """
+        if self._finish_reason is None:
+            raise IncompleteStream(
+                "the stream ended without finish_reason: the answer is cut off", request_id=self._request_id
+            )
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text)}
+        if self._reasoning:
+            message["reasoning"] = "".join(self._reasoning)
+        if self._calls:
+            message["tool_calls"] = [
+                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+                for call in self.tool_calls
+            ]
+        choice: dict[str, Any] = {
+            "index": 0,
+            "message": message,
+            "finish_reason": self._finish_reason,
+            "stop_reason": self._stop_reason,
+        }
+        raw: dict[str, Any] = {**self._head, "object": "chat.completion", "choices": [choice], "usage": self._raw_usage}
+        if self._metrics is not None:
+            raw["metrics"] = self._metrics
+        answer = _wire.completion(raw)
+        if not self._logprobs:
+            return answer
+        return replace(answer, choices=(replace(answer.choices[0], logprobs=tuple(self._logprobs)),))
