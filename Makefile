@@ -19,8 +19,8 @@ $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "llama70b needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -q --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip sync -q --python $(PY) --require-hashes --allow-empty-requirements requirements/dev.txt
-	$(BIN)/uv pip install -q --python $(PY) --no-deps --no-build-isolation-package llama70b -e .
+	$(BIN)/uv pip install -q --python $(PY) --require-hashes -r requirements/dev.txt
+	$(BIN)/uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
 .PHONY: env
@@ -28,7 +28,7 @@ env: $(READY) ## the environment, from pinned requirements
 
 .PHONY: demo
 demo: $(READY) ## the main job: a syllogism through the bare model and both agents (BASE_URL=... API_KEY=... for your own endpoint)
-	@LLAMA70B_DEMO_API_KEY="$(API_KEY)" $(PY) -m llama70b.demo $(if $(BASE_URL),--base-url "$(BASE_URL)") $(if $(MODEL),--model "$(MODEL)")
+	@$(if $(API_KEY),LLAMA70B_API_KEY="$(API_KEY)") $(PY) -m llama70b.demo $(if $(BASE_URL),--base-url "$(BASE_URL)") $(if $(MODEL),--model "$(MODEL)")
 
 .PHONY: test
 test: lint types test-all ## everything CI runs

@@ -14,10 +14,12 @@ from collections.abc import Generator
 from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit
 
+from llama70b import _wire
 from llama70b._coldstart import Waking
 from llama70b._ops import (
     INTERNAL_ERROR,
     NOT_FOUND,
+    OK,
     SEE_OTHER,
     Context,
     Failure,
@@ -38,11 +40,16 @@ from llama70b._wake import model_ids
 from llama70b.endpoint import Timeouts, origin_of
 from llama70b.errors import (
     ConfigurationError,
+    ContextOverflow,
     Llama70BError,
     NotFound,
+    ProtocolError,
     RedirectRefused,
     RequestTimeout,
 )
+
+_LOOK_UP_S = 10.0
+"""Most seconds for a look that only makes an error text better."""
 
 
 class CallFlow:
@@ -64,6 +71,7 @@ class CallFlow:
         self._stream = stream
         self._requested_tokens = body.get("max_tokens") if body else None
         self._body = None if body is None else _encoded(body)
+        self._chat = body if body and "messages" in body else None
         self._started = context.now()
         self._retries = 0
         self._stale_resent = False
@@ -189,7 +197,10 @@ class CallFlow:
             raise (yield from self._not_found(reply))
         once_only = reply.status == INTERNAL_ERROR and self._retries > 0
         if reply.status not in RETRYABLE_STATUS or once_only:
-            raise self._refused(reply)
+            error = self._refused(reply)
+            if isinstance(error, ContextOverflow):
+                yield from self._count(error)
+            raise error
         yield from self._pause_before_retry(reply)
 
     def _not_found(self, reply: Reply) -> Generator[Op, Outcome, Llama70BError]:
@@ -197,13 +208,29 @@ class CallFlow:
         error = self._refused(reply)
         context = self._context
         url = context.endpoint.base_url + "/models"
-        listed = yield Send("GET", url, None, False, min(10.0, context.timeouts.first_byte), "first_byte")
+        listed = yield Send("GET", url, None, False, _LOOK_UP_S, "first_byte")
         served = model_ids(listed)
         if served and isinstance(error, NotFound):
             error.hint = f"served here: {', '.join(served)}; set model=... or LLAMA70B_MODEL"
         elif isinstance(error, NotFound):
             error.hint = f"is {context.endpoint.base_url} the right base_url?"
         return error
+
+    def _count(self, error: ContextOverflow) -> Generator[Op, Outcome, None]:
+        """Put the prompt's true length on an overflow: vLLM stops counting one past the window ("at least")."""
+        if self._chat is None:
+            return
+        url, body = self._context.endpoint.root_url + "/tokenize", _encoded(_wire.counted_part(self._chat))
+        counted = yield Send("POST", url, body, False, _LOOK_UP_S, "first_byte")
+        if isinstance(counted, Reply) and counted.status == OK:
+            try:
+                count = _wire.token_count(_wire.body_object(counted.body, what="the answer of /tokenize"))
+            except ProtocolError:
+                return  # not vLLM: the server's own words have to do
+            error.prompt_tokens = count.count
+            error.max_model_len = error.max_model_len or count.max_model_len
+            error.message = f"the prompt has {count.count} tokens, the context window {error.max_model_len}"
+            error.args = (error.message,)
 
     def _refused(self, reply: Reply) -> Llama70BError:
         context = self._context

@@ -24,15 +24,18 @@ from llama70b._status import error_for, read_refusal
 from llama70b.errors import NotFound, ProtocolError, RedirectRefused
 
 
-def wake_flow(context: Context, *, deadline: float, waking: Waking) -> Generator[Op, Outcome, float]:
-    """Look until the endpoint serves our model; return the seconds waited, 0.0 if it served at the first look.
+def wake_flow(
+    context: Context, *, deadline: float, waking: Waking, want_model: bool = False
+) -> Generator[Op, Outcome, float]:
+    """Look until the endpoint serves; return the seconds waited, 0.0 if it served at the first look.
 
-    Ready means `/v1/models` lists the model: `/health` alone can be 200 over a dead engine (vllm#39863).
+    Ready means `/v1/models` answers too: `/health` alone can be 200 over a dead engine (vllm#39863).
 
     Args:
         context: The world.
         deadline: When to give up, on the monotonic clock.
         waking: Book-keeping of this start.
+        want_model: Refuse a server that lists other models; a call leaves that to the server's own 404.
 
     Raises:
         ColdStartTimeout: Not ready at the deadline.
@@ -47,18 +50,21 @@ def wake_flow(context: Context, *, deadline: float, waking: Waking) -> Generator
         detail = _cold_sign(outcome, context)
         if detail is None:
             outcome = yield Send("GET", endpoint.base_url + "/models", None, False, limit, "first_byte")
-            detail = _cold_sign(outcome, context) or _missing_model(outcome, context)
+            detail = _cold_sign(outcome, context)
+            if detail is None and want_model:
+                _refuse_other_models(outcome, context)
         now = context.now()
         if detail is None:
             waited = now - waking.started if waking.seen_cold else 0.0
             if waking.seen_cold:
                 yield Notify(waking.progress(now, state="ready", detail="serving"))
             return waited
+        first = not waking.seen_cold
         waking.seen_cold = True
         if now >= deadline:
             yield Notify(waking.progress(now, state="failed", detail=detail))
             raise cold_start_timeout(context, now - waking.started)
-        yield Notify(waking.progress(now, state="waking", detail=detail))
+        yield Notify(waking.progress(now, state="cold" if first else "waking", detail=detail))
         yield Sleep(min(waking.pause(context.dice()), deadline - now))
 
 
@@ -85,17 +91,13 @@ def _cold_sign(outcome: Outcome, context: Context) -> str | None:
             raise AssertionError(f"a Send was answered with {outcome!r}")
 
 
-def _missing_model(outcome: Outcome, context: Context) -> str | None:
-    """Return why the list of models shows a server that is not ready; raise NotFound if it serves other models."""
+def _refuse_other_models(outcome: Outcome, context: Context) -> None:
     served = model_ids(outcome)
-    if served is None or context.endpoint.model in served:
-        return None  # no list to go by (a gateway may hide it), or ours is on it
-    if not served:
-        return "no model loaded yet"
-    raise NotFound(
-        f"the endpoint does not serve {context.endpoint.model!r}",
-        hint=f"served here: {', '.join(served)}; set model=... or LLAMA70B_MODEL",
-    )
+    if served and context.endpoint.model not in served:  # no list, or an empty one, says nothing
+        raise NotFound(
+            f"the endpoint does not serve {context.endpoint.model!r}",
+            hint=f"served here: {', '.join(served)}; set model=... or LLAMA70B_MODEL",
+        )
 
 
 def model_ids(outcome: Outcome) -> list[str] | None:

@@ -75,11 +75,14 @@ def chat_body(request: ChatRequest, model: str, *, stream: bool) -> dict[str, An
 
 
 def tokenize_body(request: ChatRequest, model: str) -> dict[str, Any]:
-    """Return the body of `POST /tokenize`, which counts exactly what the chat would send."""
-    body = chat_body(request, model, stream=False)
-    return {name: body[name] for name in ("model", "messages", "tools") if name in body} | {
-        "add_generation_prompt": True
-    }
+    """Return the body of `POST /tokenize` for what a chat would send."""
+    return counted_part(chat_body(request, model, stream=False))
+
+
+def counted_part(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of `POST /tokenize` that counts exactly what a chat with `body` reads."""
+    part = {name: body[name] for name in ("model", "messages", "tools", "chat_template_kwargs") if name in body}
+    return part | {"add_generation_prompt": True}
 
 
 def compilable(value: Any) -> Any:

@@ -223,7 +223,7 @@ class Client(_Base):
             EndpointUnavailable: With `probe`: it says it is ready and does not answer.
         """
         context = self._context()
-        waited = self._wake(self._wake_deadline(context, timeout), context, on_progress)
+        waited = self._wake(self._wake_deadline(context, timeout), context, on_progress, want_model=True)
         if probe:
             try:
                 self.chat(_PROBE, timeout=min(_PROBE_S, context.timeouts.total), max_retries=0)
@@ -255,9 +255,11 @@ class Client(_Base):
                     pass
         return None
 
-    def _wake(self, deadline: float, context: Context, listener: OnProgress | None) -> float:
+    def _wake(
+        self, deadline: float, context: Context, listener: OnProgress | None, *, want_model: bool = False
+    ) -> float:
         def look(publish: Publish) -> float:
-            flow = wake_flow(context, deadline=deadline, waking=self._waking(context))
+            flow = wake_flow(context, deadline=deadline, waking=self._waking(context), want_model=want_model)
             try:
                 op = next(flow)
                 while True:
@@ -394,7 +396,7 @@ class AsyncClient(_Base):
     ) -> float:
         """Wake the endpoint and wait until it serves the model; see `Client.wait_until_ready`."""
         context = self._context()
-        waited = await self._wake(self._wake_deadline(context, timeout), context, on_progress)
+        waited = await self._wake(self._wake_deadline(context, timeout), context, on_progress, want_model=True)
         if probe:
             try:
                 await self.chat(_PROBE, timeout=min(_PROBE_S, context.timeouts.total), max_retries=0)
@@ -442,9 +444,11 @@ class AsyncClient(_Base):
                         await told
         return None
 
-    async def _wake(self, deadline: float, context: Context, listener: OnProgress | None) -> float:
+    async def _wake(
+        self, deadline: float, context: Context, listener: OnProgress | None, *, want_model: bool = False
+    ) -> float:
         async def look(publish: Publish) -> float:
-            flow = wake_flow(context, deadline=deadline, waking=self._waking(context))
+            flow = wake_flow(context, deadline=deadline, waking=self._waking(context), want_model=want_model)
             try:
                 op = next(flow)
                 while True:
