@@ -64,6 +64,8 @@ class Assembler:
             self._head = {name: chunk.get(name) for name in ("id", "created", "model", "system_fingerprint")}
         if (raw_usage := chunk.get("usage")) is not None:
             self._usage, self._raw_usage = _wire.usage(raw_usage), raw_usage
+        if fingerprint := chunk.get("system_fingerprint"):
+            self._head["system_fingerprint"] = fingerprint  # vLLM sends it on the last chunk only
         if isinstance(metrics := chunk.get("metrics"), dict):
             self._metrics = metrics
         if not choices:

@@ -332,5 +332,17 @@ def token_count(raw: dict[str, Any]) -> TokenCount:
     return TokenCount(count=raw["count"], max_model_len=window if isinstance(window, int) else None)
 
 
+def token_ids(raw: dict[str, Any]) -> tuple[int, ...]:
+    """Read the token ids in the body of `POST /tokenize`.
+
+    Raises:
+        ProtocolError: It has none.
+    """
+    tokens = raw.get("tokens")
+    if not isinstance(tokens, list) or not all(isinstance(token, int) for token in tokens):
+        raise ProtocolError("the answer of /tokenize has no tokens", hint="tokenize needs vLLM's /tokenize")
+    return tuple(tokens)
+
+
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""

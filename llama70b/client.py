@@ -79,8 +79,11 @@ class _Base:
     def _models_flow(self, context: Context) -> CallFlow:
         return CallFlow(context, method="GET", url=self.endpoint.base_url + "/models", body=None, stream=False)
 
-    def _tokenize_flow(self, request: ChatRequest, context: Context) -> CallFlow:
-        body = _wire.tokenize_body(request, self.endpoint.model)
+    def _tokenize_flow(self, what: ChatRequest | str, context: Context) -> CallFlow:
+        if isinstance(what, str):
+            body: dict[str, Any] = {"model": self.endpoint.model, "prompt": what, "add_special_tokens": False}
+        else:
+            body = _wire.tokenize_body(what, self.endpoint.model)
         return CallFlow(context, method="POST", url=self.endpoint.root_url + "/tokenize", body=body, stream=False)
 
     def _health_probe(self, context: Context) -> Send:
@@ -204,6 +207,14 @@ class Client(_Base):
         context = self._context(timeout, max_retries)
         reply = self._drive(self._tokenize_flow(request, context).run(), context)
         return _wire.token_count(_object(reply, context, _COUNT))
+
+    def tokenize(
+        self, text: str, *, timeout: float | Timeouts | None = None, max_retries: int | None = None
+    ) -> tuple[int, ...]:
+        """Return the server's token ids of a plain text, without template or special tokens. Wakes it."""
+        context = self._context(timeout, max_retries)
+        reply = self._drive(self._tokenize_flow(text, context).run(), context)
+        return _wire.token_ids(_object(reply, context, _COUNT))
 
     def wait_until_ready(
         self, on_progress: OnProgress | None = None, *, timeout: float | None = None, probe: bool = False
@@ -386,6 +397,18 @@ class AsyncClient(_Base):
         context = self._context(timeout, max_retries)
         reply = await self._drive(self._tokenize_flow(request, context).run(), context)
         return _wire.token_count(_object(reply, context, _COUNT))
+
+    async def tokenize(
+        self,
+        text: str,
+        *,
+        timeout: float | Timeouts | None = None,  # noqa: ASYNC109 - as in chat
+        max_retries: int | None = None,
+    ) -> tuple[int, ...]:
+        """Return the server's token ids of a plain text; see `Client.tokenize`."""
+        context = self._context(timeout, max_retries)
+        reply = await self._drive(self._tokenize_flow(text, context).run(), context)
+        return _wire.token_ids(_object(reply, context, _COUNT))
 
     async def wait_until_ready(
         self,
