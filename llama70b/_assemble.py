@@ -37,6 +37,7 @@ class Assembler:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: dict[int, _Call] = {}
+        self._slots: dict[int, int] = {}  # the wire's index -> the call now meant by it
         self._logprobs: list[Logprob] = []
         self._finish_reason: str | None = None
         self._stop_reason: str | int | None = None
@@ -58,12 +59,12 @@ class Assembler:
             return None
         chunk = _wire.json_object(data, what="an event of the stream")
         choices = chunk.get("choices")
-        if kind == "error" or not isinstance(choices, list):
+        if kind == "error" or not isinstance(choices, list) or chunk.get("error"):
             raise self._no_chunk(kind, chunk)
         if not self._head:
             self._head = {name: chunk.get(name) for name in ("id", "created", "model", "system_fingerprint")}
-        if (raw_usage := chunk.get("usage")) is not None:
-            self._usage, self._raw_usage = _wire.usage(raw_usage), raw_usage
+        if (usage := _wire.usage(chunk.get("usage"))) is not None:
+            self._usage, self._raw_usage = usage, chunk["usage"]
         if fingerprint := chunk.get("system_fingerprint"):
             self._head["system_fingerprint"] = fingerprint  # vLLM sends it on the last chunk only
         if isinstance(metrics := chunk.get("metrics"), dict):
@@ -73,6 +74,8 @@ class Assembler:
         choice = choices[0]
         if not isinstance(choice, dict):
             raise ProtocolError("a choice of the stream is not an object")
+        if choice.get("index"):
+            raise ProtocolError("the stream holds more than one answer: ask for n=1")
         return self._delta(choice, chunk)
 
     def _delta(self, choice: dict[str, Any], chunk: dict[str, Any]) -> Delta:
@@ -90,7 +93,7 @@ class Assembler:
                 self._reasoning.append(thought)
             if calls := piece.get("tool_calls"):
                 delta.tool_calls = self._fragments(calls)
-        if (reason := choice.get("finish_reason")) is not None:
+        if reason := choice.get("finish_reason"):  # "" is no reason: some servers send it with every piece
             self._finish_reason = delta.finish_reason = str(reason)
             self._stop_reason = delta.stop_reason = choice.get("stop_reason")
         if choice.get("logprobs") is not None and (logprobs := _wire.logprobs(choice["logprobs"])) is not None:
@@ -107,8 +110,7 @@ class Assembler:
     def _no_chunk(self, kind: str, chunk: dict[str, Any]) -> Llama70BError:
         refusal = refusal_in(chunk)
         if refusal is None and kind == "error":
-            message = chunk.get("message")
-            refusal = Refusal(message=message if isinstance(message, str) else "", body=chunk)
+            refusal = refusal_in({"error": chunk}) if chunk else Refusal(body=chunk)
         if refusal is None:
             return ProtocolError("an event of the stream has no choices", request_id=self._request_id)
         return error_in_answer(refusal, request_id=self._request_id, where="the stream")
@@ -122,30 +124,36 @@ class Assembler:
                 raise ProtocolError("a tool call of the stream is not an object")
             function = item.get("function")
             function = function if isinstance(function, dict) else {}
-            fragment = ToolCallDelta(
-                index=self._slot(item.get("index"), position, item.get("id"), function.get("name")),
-                id=item.get("id"),
-                name=function.get("name"),
-                arguments=function.get("arguments") or "",
-            )
-            call = self._calls.setdefault(fragment.index, _Call(fragment.id))
-            call.id = call.id or fragment.id
-            call.name = call.name or fragment.name or ""
+            call_id, name, arguments = item.get("id"), function.get("name"), function.get("arguments")
+            if not all(isinstance(text, str | None) for text in (call_id, name, arguments)):
+                raise ProtocolError("a tool call of the stream has an id, a name or arguments that are not text")
+            slot = self._slot(item.get("index"), position, call_id, name)
+            fragment = ToolCallDelta(index=slot, id=call_id, name=name, arguments=arguments or "")
+            call = self._calls.setdefault(slot, _Call(call_id))
+            call.id = call.id or call_id
+            call.name = call.name or name or ""
             call.arguments.append(fragment.arguments)
             fragments.append(fragment)
         return tuple(fragments)
 
-    def _slot(self, index: Any, position: int, call_id: Any, name: Any) -> int:
+    def _slot(self, index: Any, position: int, call_id: str | None, name: str | None) -> int:
         """Return the call a fragment belongs to.
 
-        A missing index means the position. Some servers send index 0 for every call: a new id with a new name then
-        starts the next one.
+        A missing index means the position. Some servers send index 0 for every call: a new id with a name then
+        starts the next one, and fragments without an id belong to the one begun last under their index.
         """
-        slot = index if isinstance(index, int) else position
+        index = index if isinstance(index, int) else position
+        slot = self._slots.setdefault(index, index if index not in self._calls else self._next_slot())
         known = self._calls.get(slot)
-        if known is not None and call_id and name and known.id and call_id != known.id:
-            return next((n for n, call in self._calls.items() if call.id == call_id), len(self._calls))
+        if known is not None and known.id and call_id and call_id != known.id:
+            begun = next((n for n, call in self._calls.items() if call.id == call_id), None)
+            if begun is None and name:
+                begun = self._slots[index] = self._next_slot()
+            slot = slot if begun is None else begun
         return slot
+
+    def _next_slot(self) -> int:
+        return max(self._calls, default=-1) + 1
 
     def last(self) -> Delta | None:
         """Return usage that came with the chunks but never on one of its own; call at the end of the stream."""
@@ -153,6 +161,11 @@ class Assembler:
             return None
         self._usage_given = True
         return Delta(usage=self._usage, raw={**self._head, "choices": [], "usage": self._raw_usage})
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer has said why it ended."""
+        return self._finish_reason is not None
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

@@ -28,7 +28,7 @@ class BootTimes:
     @property
     def estimate_s(self) -> float | None:
         """Median of the starts remembered, None before the first."""
-        return statistics.median(self._seen) if self._seen else None
+        return statistics.median(tuple(self._seen)) if self._seen else None
 
 
 class Waking:
@@ -44,13 +44,13 @@ class Waking:
         self.started = started
         self._estimate_s = estimate_s
         self._poll_s = poll_s
-        self._looks = 0
+        self._factor = 1.0
         self.seen_cold = False
 
     def pause(self, dice: float) -> float:
         """Return seconds until the next look: growing to 5 x the first, up to a quarter off so that callers spread."""
-        pause = self._poll_s * min(_MAX_POLL_FACTOR, _GROWTH**self._looks)
-        self._looks += 1
+        pause = self._poll_s * self._factor
+        self._factor = min(_MAX_POLL_FACTOR, self._factor * _GROWTH)
         return pause * (1 - 0.25 * dice)
 
     def progress(self, now: float, *, state: ColdStartState, detail: str) -> ColdStartProgress:

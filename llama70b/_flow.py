@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 from typing import Any, Literal
-from urllib.parse import urljoin, urlsplit
 
 from llama70b import _wire
 from llama70b._coldstart import Waking
 from llama70b._ops import (
     INTERNAL_ERROR,
+    METHOD_NOT_ALLOWED,
     NOT_FOUND,
     OK,
     SEE_OTHER,
@@ -33,18 +33,19 @@ from llama70b._ops import (
     Wake,
     cold_start_timeout,
     failure_error,
+    own_location,
+    redirect_refused,
 )
 from llama70b._retry import MAX_RETRY_AFTER_S, RETRYABLE_STATUS, backoff, parse_retry_after
 from llama70b._status import error_for, read_refusal
 from llama70b._wake import model_ids
-from llama70b.endpoint import Timeouts, origin_of
+from llama70b.endpoint import Timeouts
 from llama70b.errors import (
     ConfigurationError,
     ContextOverflow,
     Llama70BError,
     NotFound,
     ProtocolError,
-    RedirectRefused,
     RequestTimeout,
 )
 
@@ -94,7 +95,7 @@ class CallFlow:
                         self._context.budget.success()
                     return outcome
                 case Reply(status=status) if 300 <= status < 400:  # noqa: PLR2004 - redirection
-                    raise self._redirect_refused(outcome)
+                    raise redirect_refused(outcome, self._context)
                 case Reply(status=503):
                     waited = yield Wake(self._cold_deadline())
                     waited = waited if isinstance(waited, float) else 0.0
@@ -122,7 +123,7 @@ class CallFlow:
             limit, name = timeouts.first_byte, "first_byte"
         else:
             limit, name = left, "total"
-        return Send(self._method, self._url, self._body, self._stream, limit, name)
+        return Send(self._method, self._url, self._body, self._stream, limit, name, within=max(limit, left))
 
     def _total_deadline(self) -> float:
         return self._started + self._context.timeouts.total + self.cold_s
@@ -146,9 +147,12 @@ class CallFlow:
             sent = context.now()
             match outcome:
                 case Reply(status=303):
-                    url = self._same_origin_location(outcome, url)
+                    target = own_location(outcome, url, context.endpoint)
+                    if target is None:
+                        raise redirect_refused(outcome, context)
+                    url = target
                     detail = "held (303)"
-                case Reply(status=502 | 503 | 504):
+                case Reply(status=408 | 429 | 502 | 503 | 504):  # of the poll, not of the run
                     detail = f"HTTP {outcome.status}"
                 case Failure(kind="connect" | "connect_timeout" | "no_answer" | "stale" | "timeout" | "broken" as kind):
                     detail = kind.replace("_", " ")
@@ -159,6 +163,7 @@ class CallFlow:
             # Modal holds each hop for 150 s; whoever answers at once is not asked in a tight loop.
             pause = waking.pause(context.dice()) if hop_s < context.timeouts.poll else 0.0
             if sent >= deadline:
+                yield Notify(waking.progress(sent, state="failed", detail=detail))
                 raise cold_start_timeout(context, sent - since)
             yield Notify(waking.progress(sent, state="waking", detail=detail))
             if pause:
@@ -168,32 +173,8 @@ class CallFlow:
             outcome = yield Send("GET", url, None, self._stream, limit, "first_byte")
             hop_s = context.now() - sent
 
-    def _same_origin_location(self, reply: Reply, url: str) -> str:
-        location = reply.headers.get("location", "")
-        target = urljoin(url, location)
-        try:
-            same = origin_of(target) == self._context.endpoint.origin and "@" not in urlsplit(target).netloc
-        except ValueError:  # a port that is none
-            same = False
-        if not location or not same:
-            raise self._redirect_refused(reply)
-        return target
-
-    def _redirect_refused(self, reply: Reply) -> RedirectRefused:
-        try:
-            host = urlsplit(reply.headers.get("location", "")).hostname
-        except ValueError:
-            host = None
-        elsewhere = f" to {host}" if host else ""
-        return RedirectRefused(
-            f"the endpoint redirects (HTTP {reply.status}){elsewhere}, which is not followed: prompt and key stay here",
-            hint="set base_url to the final https URL",
-            status=reply.status,
-            request_id=self._context.request_id,
-        )
-
     def _after_refusal(self, reply: Reply) -> Generator[Op, Outcome, None]:
-        if reply.status == NOT_FOUND and self._method == "POST":
+        if reply.status in {NOT_FOUND, METHOD_NOT_ALLOWED} and self._method == "POST":
             raise (yield from self._not_found(reply))
         once_only = reply.status == INTERNAL_ERROR and self._retries > 0
         if reply.status not in RETRYABLE_STATUS or once_only:
@@ -282,5 +263,5 @@ def _encoded(body: dict[str, Any]) -> bytes:
         return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:  # a lone surrogate cannot be UTF-8; escaped it can
         return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"the request cannot be written as JSON: {error}") from error

@@ -53,9 +53,12 @@ def _one_call_a_turn(messages: Sequence[Message]) -> list[Message]:
         for number, call in enumerate(message.tool_calls):
             text = message.content if number == 0 else ""
             turns.append(replace(message, content=text, tool_calls=(call,)))
-            turns.extend(result for result in results if result.tool_call_id == call.id)
-        answered = {call.id for call in message.tool_calls}
-        turns.extend(result for result in results if result.tool_call_id not in answered)
+            shared = any(later.id == call.id for later in message.tool_calls[number + 1 :])
+            own = [result for result in results if result.tool_call_id == call.id]
+            for result in own[:1] if shared else own:  # each result once, also when two calls share an id
+                results.remove(result)
+                turns.append(result)
+        turns.extend(results)
         _log_once("split an assistant turn with several tool calls into one turn a call")
     return turns
 

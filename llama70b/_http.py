@@ -7,27 +7,31 @@ retries and waiting are the flow's business.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-import os
-import select
+import importlib
+import queue
 import ssl
 import threading
 import urllib.request
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
 import httpx
 
+from llama70b._opened import AsyncOpenStream, OpenStream, Unclosed
 from llama70b._ops import OK, Context, Failure, Reply, Send
+from llama70b._readlimit import ReadLimit, bind_opened
 from llama70b._version import __version__
-from llama70b.endpoint import Endpoint, Timeouts
-from llama70b.errors import ConnectionFailed, ProtocolError, StreamStalled
+from llama70b.endpoint import Endpoint
+from llama70b.errors import IncompleteStream, ProtocolError, StreamStalled
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 _KEEPALIVE_S = 4.0
 """Below the 5 s after which vLLM's uvicorn closes an idle connection, so that we close first."""
-_DRAIN_S = 0.02
+_SLACK_S = 0.2
 _ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
 
 
@@ -68,13 +72,24 @@ def _headers(endpoint: Endpoint, op: Send, request_id: str) -> dict[str, str]:
     return headers
 
 
-def _limits(timeouts: Timeouts, op: Send) -> dict[str, float]:
-    return {"connect": timeouts.connect, "pool": timeouts.pool, "write": timeouts.write, "read": op.limit}
+def _cleaned(error: BaseException) -> BaseException:
+    """Take off an exception of the HTTP library, and off those behind it, what holds the credentials.
+
+    That is the request with its headers, and the frames, whose variables some loggers print.
+    """
+    behind: BaseException | None = error
+    while behind is not None:
+        behind.__traceback__ = None
+        if isinstance(behind, httpx.RequestError):
+            behind.request = httpx.Request("POST", "")
+        behind = behind.__cause__ or behind.__context__
+    return error
 
 
 def _failure(error: Exception, op: Send, *, reused: bool, answered: bool) -> Failure:
     """Return what an exception of the HTTP library means."""
     detail = str(error) or type(error).__name__
+    _cleaned(error)
     match error:
         case httpx.ConnectTimeout():
             return Failure("connect_timeout", "timed out (timeouts.connect)", error)
@@ -89,7 +104,8 @@ def _failure(error: Exception, op: Send, *, reused: bool, answered: bool) -> Fai
         case httpx.ReadError() | httpx.WriteError() | httpx.CloseError() | httpx.RemoteProtocolError() if answered:
             return Failure("broken", detail, error)
         case httpx.RemoteProtocolError() if "without sending" not in detail:
-            return Failure("protocol", f"the answer is not HTTP: {detail}", error)
+            # Without what follows the colon, and without the cause: they quote what was received.
+            return Failure("protocol", f"the answer is not HTTP: {detail.partition(':')[0]}")
         case httpx.ReadError() | httpx.WriteError() | httpx.CloseError() | httpx.RemoteProtocolError():
             return Failure("stale" if reused else "no_answer", detail, error)
         case _:
@@ -103,175 +119,186 @@ def _check_encoding(response: httpx.Response) -> None:
         raise ProtocolError(f"the answer is compressed ({encoding}), which was not asked for")
 
 
+def _set_aside(response: httpx.Response) -> None:
+    """Hide `Location` from httpx, which builds the next request from it even if it is not to follow, and may fail."""
+    response.extensions["location"] = response.headers.pop("location", None)
+
+
+async def _aset_aside(response: httpx.Response) -> None:
+    _set_aside(response)
+
+
 def _lowered(response: httpx.Response) -> dict[str, str]:
-    return {name.lower(): value for name, value in response.headers.items()}
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    location = response.extensions["location"]
+    return headers if location is None else {**headers, "location": location}
+
+
+def _is_stream(response: httpx.Response, op: Send) -> bool:
+    """Return whether to hand over an open answer: an event stream that was asked for, or one without a type."""
+    kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
+    return op.stream and response.status_code == OK and kind in {"", "text/event-stream"}
 
 
 def _built(
-    http: httpx.Client | httpx.AsyncClient, op: Send, context: Context, trace: Callable[..., Any]
+    http: httpx.Client | httpx.AsyncClient, op: Send, context: Context, limit: ReadLimit, trace: Callable[..., Any]
 ) -> httpx.Request:
+    timeouts, left = context.timeouts, limit.left()
+    limits = {"connect": min(timeouts.connect, left), "pool": left, "write": min(timeouts.write, left), "read": limit}
     request = http.build_request(
         op.method,
         op.url,
         content=op.body,
         headers=_headers(context.endpoint, op, context.request_id),
-        extensions={"timeout": _limits(context.timeouts, op), "trace": trace},
+        extensions={"timeout": limits, "trace": trace},
     )
     request.headers.pop("cookie", None)  # a proxy's cookie is no credential of ours
     return request
 
 
+def _stream_limit(request: httpx.Request, context: Context) -> ReadLimit:
+    """Replace the limit for the answer's beginning by one for its pieces; httpcore takes it up with the body."""
+    limit = ReadLimit(context.timeouts.stream_idle, context.now)
+    request.extensions["timeout"]["read"] = limit
+    return limit
+
+
 class _Body:
     """A body being read under caps."""
 
-    def __init__(self, response: httpx.Response, deadline: float, context: Context) -> None:
+    def __init__(self, response: httpx.Response, limit: ReadLimit) -> None:
         _check_encoding(response)
         self._parts: list[bytes] = []
         self._size = 0
-        self._deadline = deadline
-        self._context = context
+        self._limit = limit
 
-    def add(self, chunk: bytes) -> Failure | None:
+    def add(self, chunk: bytes, op: Send) -> Failure | None:
         self._parts.append(chunk)
         self._size += len(chunk)
         if self._size > MAX_BODY_BYTES:
             return Failure("too_large", f"the answer is larger than {MAX_BODY_BYTES} bytes")
-        if self._context.now() > self._deadline:
-            return Failure("timeout", "the time limit: the answer only trickled in")
+        if self._limit.over:
+            return Failure("timeout", f"{op.limit:g} s (timeouts.{op.limit_name}): it only trickled in")
         return None
 
     def whole(self) -> bytes:
         return b"".join(self._parts)
 
 
-class OpenStream:
-    """The open body of a streamed answer, read by blocking."""
-
-    def __init__(self, response: httpx.Response, release: Callable[[], None], idle_s: float) -> None:
-        self.headers = _lowered(response)
-        self._response = response
-        self._release = weakref.finalize(self, release)
-        self._idle_s = idle_s
-
-    def chunks(self) -> Generator[bytes, None, None]:
-        """Yield the body as it comes; raises StreamStalled, ConnectionFailed or ProtocolError."""
-        try:
-            _check_encoding(self._response)
-            yield from self._response.iter_raw()
-        except _ERRORS as error:
-            raise _broken(error, self._idle_s) from error
-
-    def drain(self, chunks: Generator[bytes, None, None]) -> None:
-        """Read the end of the body if it is there or comes within 20 ms: the connection can then be used again."""
-        stream = self._response.extensions.get("network_stream")
-        sock = stream.get_extra_info("socket") if stream is not None else None
-        if sock is not None and sock.fileno() >= 0 and select.select([sock], [], [], _DRAIN_S)[0]:
-            next(chunks, None)
-
-    def close(self) -> None:
-        """Close the body; unless it was read to its end, the connection with it, and the server stops generating."""
-        self._response.close()
-        self._release()
-
-
-class AsyncOpenStream:
-    """The open body of a streamed answer, read by awaiting."""
-
-    def __init__(self, response: httpx.Response, release: Callable[[], None], idle_s: float) -> None:
-        self.headers = _lowered(response)
-        self._response = response
-        self._release = weakref.finalize(self, release)
-        self._idle_s = idle_s
-
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body as it comes; raises StreamStalled, ConnectionFailed or ProtocolError."""
-        try:
-            _check_encoding(self._response)
-            async for chunk in self._response.aiter_raw():
-                yield chunk
-        except _ERRORS as error:
-            raise _broken(error, self._idle_s) from error
-
-    async def drain(self, chunks: AsyncIterator[bytes]) -> None:
-        """Read the end of the body if it comes within 20 ms: the connection can then be used again."""
-        try:
-            async with asyncio.timeout(_DRAIN_S):
-                await anext(chunks, None)
-        except TimeoutError:
-            return  # the server holds the connection open after its last word: it will be closed instead
-
-    async def aclose(self) -> None:
-        """Close the body; unless it was read to its end, the connection with it, and the server stops generating."""
-        try:
-            await self._response.aclose()
-        finally:
-            self._release()
-
-
-def _broken(error: Exception, idle_s: float) -> StreamStalled | ConnectionFailed:
+def _broken(error: Exception) -> StreamStalled | IncompleteStream:
+    _cleaned(error)
     if isinstance(error, httpx.TimeoutException):
-        return StreamStalled(f"the stream was silent for more than {idle_s:g} s (timeouts.stream_idle)")
-    return ConnectionFailed(f"the connection broke inside the stream: {str(error) or type(error).__name__}")
+        return StreamStalled("the stream was silent for too long")
+    detail = (str(error) or type(error).__name__).partition(":")[0]
+    return IncompleteStream(f"the connection broke inside the stream, the answer is cut off: {detail}")
+
+
+def _pieces(response: httpx.Response) -> Generator[bytes, None, None]:
+    """Yield the body as it comes; raises StreamStalled, IncompleteStream or ProtocolError."""
+    try:
+        _check_encoding(response)
+        yield from response.iter_raw()
+    except _ERRORS as error:
+        raise _broken(error) from error
+
+
+async def _apieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    try:
+        _check_encoding(response)
+        async for chunk in response.aiter_raw():
+            yield chunk
+    except _ERRORS as error:
+        raise _broken(error) from error
 
 
 class SyncHttp:
-    """Blocking exchanges with one endpoint, from any thread; a forked child opens connections of its own."""
+    """Blocking exchanges with one endpoint, from any thread."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        # httpx imports it with the first client. If a fork falls into that import, the child waits for it for ever.
+        importlib.import_module("httpcore")
         self._endpoint = endpoint
+        self._opened: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._begin()
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._reset()
-
-    def _reset(self) -> None:
-        self._pid = os.getpid()
         self._http: httpx.Client | None = None
-        self._slots = threading.BoundedSemaphore(self._endpoint.max_connections)
+        self._dropped: weakref.finalize[..., Any] | None = None
+        self._unclosed: deque[Unclosed] = deque()
+        # Not a semaphore: only this may be given back from inside the garbage collector (see `_forget`).
+        self._slots: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(self._endpoint.max_connections):
+            self._slots.put(None)
 
-    def _connection(self) -> tuple[httpx.Client, threading.BoundedSemaphore]:
+    def after_fork(self) -> None:
+        """Give up the inherited sockets, which are the parent's: both would read each other's answers."""
+        for stream in list(self._opened):
+            stream.close()  # this process's handle only; the parent's connection stays open
+        if self._dropped is not None:
+            self._dropped.detach()
+        self._begin()
+
+    def _connection(self) -> httpx.Client:
         with self._lock:
-            if self._pid != os.getpid():
-                self._reset()  # the inherited sockets are the parent's: both would read each other's answers
             if self._http is None:
-                self._http = httpx.Client(**_client_options(self._endpoint))
-            return self._http, self._slots
+                self._http = httpx.Client(**_client_options(self._endpoint), event_hooks={"response": [_set_aside]})
+                self._dropped = weakref.finalize(self, self._http.close)  # frameworks never close their models
+                self._dropped.atexit = False
+        while self._unclosed:
+            with contextlib.suppress(IndexError):  # another thread was quicker
+                self._unclosed.popleft()[0].close()
+        return self._http
 
     def exchange(self, op: Send, context: Context) -> Reply | Failure:
         """Send one request."""
-        http, slots = self._connection()
-        if not slots.acquire(timeout=context.timeouts.pool):
-            return Failure("pool_timeout", "")
-        held, connected, answered = True, False, False
+        http, slots = self._connection(), self._slots
+        whole = ReadLimit(op.limit if op.within is None else op.within, context.now)
+        try:
+            slots.get(timeout=min(context.timeouts.pool, whole.left()))
+        except queue.Empty:
+            return Failure("pool_timeout", f"{min(context.timeouts.pool, float(whole)):g} s")
+        give_back = functools.partial(slots.put, None)
+        limit = ReadLimit(min(op.limit, whole.left()), context.now)
+        held, connected, answered = True, None, False
 
-        def trace(name: str, _info: object) -> None:
+        def trace(name: str, info: dict[str, Any]) -> None:
             nonlocal connected
-            connected = connected or name.startswith("connection.connect")
+            if (stream := bind_opened(name, info)) is not None:
+                connected = stream
+                self._opened.add(stream)
 
         try:
-            request = _built(http, op, context, trace)
+            request = _built(http, op, context, limit, trace)
             response = http.send(request, stream=True)
             answered = True
             http.cookies.clear()
-            if op.stream and response.status_code == OK:
-                request.extensions["timeout"]["read"] = context.timeouts.stream_idle
+            if _is_stream(response, op):
                 held = False  # the stream gives the slot back
-                return Reply(
-                    OK, _lowered(response), opened=OpenStream(response, slots.release, context.timeouts.stream_idle)
-                )
+                limit = _stream_limit(request, context)
+                opened = OpenStream(response, _pieces(response), limit, give_back, self._unclosed)
+                return Reply(OK, _lowered(response), opened=opened)
             try:
-                body = _Body(response, context.now() + op.limit, context)
+                body = _Body(response, limit)
                 for chunk in response.iter_raw():
-                    if (failure := body.add(chunk)) is not None:
+                    if (failure := body.add(chunk, op)) is not None:
                         return failure
             finally:
                 response.close()
-            return Reply(response.status_code, _lowered(response), body.whole())
+            return Reply(response.status_code, _lowered(response), context.endpoint.redacted(body.whole()))
         except ProtocolError as error:
             return Failure("protocol", error.message)
         except _ERRORS as error:
-            return _failure(error, op, reused=not connected, answered=answered)
+            return _failure(error, op, reused=connected is None, answered=answered)
+        except RuntimeError:
+            if not http.is_closed:
+                raise
+            return Failure("stale", "the client was closed meanwhile")
         finally:
             if held:
-                slots.release()
+                give_back()
+                if connected is not None and http.is_closed:
+                    connected.close()  # opened while another thread closed the client, which therefore missed it
 
     def close(self) -> None:
         """Close all connections."""
@@ -285,49 +312,55 @@ class AsyncHttp:
     """Awaiting exchanges with one endpoint, inside one event loop."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._http = httpx.AsyncClient(**_client_options(endpoint))
+        self._http = httpx.AsyncClient(**_client_options(endpoint), event_hooks={"response": [_aset_aside]})
         self._slots = asyncio.Semaphore(endpoint.max_connections)
 
     async def exchange(self, op: Send, context: Context) -> Reply | Failure:
         """Send one request."""
+        whole = ReadLimit(op.limit if op.within is None else op.within, context.now)
         try:
-            async with asyncio.timeout(context.timeouts.pool):
+            async with asyncio.timeout(min(context.timeouts.pool, whole.left())):
                 await self._slots.acquire()
         except TimeoutError:
-            return Failure("pool_timeout", "")
+            return Failure("pool_timeout", f"{min(context.timeouts.pool, float(whole)):g} s")
+        limit = ReadLimit(min(op.limit, whole.left()), context.now)
         held, connected, answered = True, False, False
 
-        async def trace(name: str, _info: object) -> None:
+        async def trace(name: str, info: dict[str, Any]) -> None:
             nonlocal connected
-            connected = connected or name.startswith("connection.connect")
+            connected = bind_opened(name, info) is not None or connected
 
         http = self._http
         try:
-            request = _built(http, op, context, trace)
-            # The read limit alone would begin anew with every byte of slowly dripping headers.
-            async with asyncio.timeout(op.limit + context.timeouts.connect):
+            request = _built(http, op, context, limit, trace)
+            async with asyncio.timeout(limit.left() + _SLACK_S):  # the parts' own limits, one after the other
                 response = await http.send(request, stream=True)
                 answered = True
                 http.cookies.clear()
-                if op.stream and response.status_code == OK:
-                    request.extensions["timeout"]["read"] = context.timeouts.stream_idle
+                if _is_stream(response, op):
                     held = False  # the stream gives the slot back
-                    opened = AsyncOpenStream(response, self._slots.release, context.timeouts.stream_idle)
+                    limit = _stream_limit(request, context)
+                    opened = AsyncOpenStream(response, _apieces(response), limit, self._slots.release)
                     return Reply(OK, _lowered(response), opened=opened)
                 try:
-                    body = _Body(response, context.now() + op.limit, context)
+                    body = _Body(response, limit)
                     async for chunk in response.aiter_raw():
-                        if (failure := body.add(chunk)) is not None:
+                        if (failure := body.add(chunk, op)) is not None:
                             return failure
                 finally:
                     await response.aclose()
-            return Reply(response.status_code, _lowered(response), body.whole())
+            return Reply(response.status_code, _lowered(response), context.endpoint.redacted(body.whole()))
         except TimeoutError as error:
-            return Failure("timeout", f"{op.limit:g} s (timeouts.{op.limit_name})", error)
+            _cleaned(error)
+            return Failure("timeout", f"{op.limit:g} s (timeouts.{op.limit_name})")
         except ProtocolError as error:
             return Failure("protocol", error.message)
         except _ERRORS as error:
             return _failure(error, op, reused=not connected, answered=answered)
+        except RuntimeError:
+            if not http.is_closed:
+                raise
+            return Failure("stale", "the client was closed meanwhile")
         finally:
             if held:
                 self._slots.release()

@@ -11,15 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from urllib.parse import urljoin, urlsplit
 
 from llama70b._retry import RetryBudget
-from llama70b.endpoint import Endpoint, Timeouts
+from llama70b.endpoint import Endpoint, Timeouts, origin_of
 from llama70b.errors import (
     ColdStartTimeout,
     ConfigurationError,
     ConnectionFailed,
     Llama70BError,
     ProtocolError,
+    RedirectRefused,
     RequestTimeout,
     ResponseTooLarge,
 )
@@ -28,6 +30,7 @@ from llama70b.types import ColdStartProgress
 OK = 200
 SEE_OTHER = 303
 NOT_FOUND = 404
+METHOD_NOT_ALLOWED = 405
 INTERNAL_ERROR = 500
 
 FailureKind = Literal[
@@ -56,6 +59,7 @@ class Send:
         stream: Hand over the open answer of a 200 instead of reading it.
         limit: Most seconds for the answer to begin (streams, polls) or to be read (others).
         limit_name: What that limit is called, for the error text.
+        within: Most seconds until then with the wait for a free connection, None for the same as `limit`.
     """
 
     method: Literal["GET", "POST"]
@@ -64,6 +68,7 @@ class Send:
     stream: bool
     limit: float
     limit_name: str
+    within: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +170,7 @@ def failure_error(failure: Failure, context: Context) -> Llama70BError:
             return ConnectionFailed(f"the connection to {host} broke: {failure.detail}", **common)
         case "pool_timeout":
             return RequestTimeout(
-                f"no free connection within {context.timeouts.pool:g} s",
+                f"no free connection within {failure.detail}",
                 hint="raise Endpoint.max_connections or timeouts.pool, or send fewer calls at once",
                 **common,
             )
@@ -177,3 +182,29 @@ def failure_error(failure: Failure, context: Context) -> Llama70BError:
             return ProtocolError(failure.detail, **common)
         case "unsendable":
             return ConfigurationError(failure.detail, **common)
+
+
+def own_location(reply: Reply, url: str, endpoint: Endpoint) -> str | None:
+    """Return the URL a redirect of `url` leads to, None if that is not the endpoint's own origin."""
+    location = reply.headers.get("location", "")
+    try:
+        target = urljoin(url, location)
+        own = origin_of(target) == endpoint.origin and "@" not in urlsplit(target).netloc
+    except ValueError:  # a port or an address that is none
+        return None
+    return target if location and own else None
+
+
+def redirect_refused(reply: Reply, context: Context) -> RedirectRefused:
+    """Return the error for a redirect that is not followed."""
+    try:
+        host = urlsplit(reply.headers.get("location", "")).hostname
+    except ValueError:
+        host = None
+    elsewhere = f" to {host[:100]}" if host else ""
+    return RedirectRefused(
+        f"the endpoint redirects (HTTP {reply.status}){elsewhere}, which is not followed: prompt and key stay here",
+        hint="set base_url to the final https URL",
+        status=reply.status,
+        request_id=context.request_id,
+    )

@@ -39,7 +39,7 @@ class ProgressBar:
         if self._bar is None:
             from tqdm.auto import tqdm  # noqa: PLC0415 - costs 50 ms and is rarely needed
 
-            form = "{desc} {bar} {postfix}" if progress.estimate_s else "{desc} {postfix}"
+            form = "{desc} {bar}{postfix}" if progress.estimate_s else "{desc}{postfix}"
             self._bar = tqdm(total=_FULL, desc=f"waking {self._what}", bar_format=form, leave=False)
         shown = f"{progress.elapsed_s:.0f} s"
         if progress.estimate_s:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import email.utils
 import math
 import threading
+from datetime import UTC
 
 BASE_S = 0.5
 CAP_S = 8.0
@@ -21,7 +22,7 @@ RETRYABLE_STATUS = frozenset({408, 429, 500, 502, 504})
 
 def backoff(attempt: int, dice: float) -> float:
     """Return seconds to wait after failed attempt number `attempt` (from 1); `dice` is uniform in [0, 1)."""
-    return float(dice * min(CAP_S, BASE_S * 2 ** (attempt - 1)))
+    return float(dice * min(CAP_S, BASE_S * 2 ** min(attempt - 1, 30)))
 
 
 def parse_retry_after(value: str | None, *, now: float) -> float | None:
@@ -34,13 +35,14 @@ def parse_retry_after(value: str | None, *, now: float) -> float | None:
     if value is None:
         return None
     try:
-        seconds = float(value)
+        seconds = float(value.replace("_", "?"))  # Python's own 1_000 is no number on the wire
     except ValueError:
         try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - now
-        except (ValueError, TypeError, OverflowError):
+            date = email.utils.parsedate_to_datetime(value)
+            # The obsolete forms of a date name no zone: they are UTC (RFC 9110 5.6.7).
+            seconds = max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
+        except (ValueError, TypeError, OverflowError, IndexError):
             return None
-        seconds = max(0.0, seconds)
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 

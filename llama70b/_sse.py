@@ -16,9 +16,13 @@ Event = tuple[str, str]
 
 
 class SSEDecoder:
-    """Decode a stream. Feed every chunk as it comes; an event left unterminated at the end is not delivered."""
+    """Decode a stream. Feed every chunk as it comes; an event left unterminated at the end is not delivered.
 
-    __slots__ = ("_after_cr", "_at_start", "_max", "_parts", "_size")
+    Attributes:
+        fault: What is wrong in the stream after the events last returned; the next `feed` raises it.
+    """
+
+    __slots__ = ("_after_cr", "_at_start", "_max", "_parts", "_size", "fault")
 
     def __init__(self, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._parts: list[bytes] = []  # the unfinished block, joined only when its end may have come
@@ -26,6 +30,7 @@ class SSEDecoder:
         self._max = max_event_bytes
         self._at_start = True
         self._after_cr = False
+        self.fault: ProtocolError | None = None
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events that this chunk completes, in order.
@@ -34,6 +39,8 @@ class SSEDecoder:
             ProtocolError: An event is not UTF-8.
             ResponseTooLarge: An event is over the cap.
         """
+        if self.fault is not None:
+            raise self.fault
         if self._after_cr or b"\r" in chunk:
             chunk = self._unify_line_ends(chunk)
         if not chunk:
@@ -41,7 +48,7 @@ class SSEDecoder:
         self._parts.append(chunk)
         self._size += len(chunk)
         if b"\n" not in chunk and not self._at_start:
-            self._check_size(self._size)
+            self._check_size(self._size - 1)  # the last byte may turn out to be half of a line end
             return []
         buffer = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         if self._at_start:
@@ -53,12 +60,17 @@ class SSEDecoder:
         tail = blocks.pop()
         self._parts = [tail] if tail else []
         self._size = len(tail)
-        self._check_size(self._size)
-        events = []
-        for block in blocks:
-            event = self._event(block)
-            if event is not None:
-                events.append(event)
+        events: list[Event] = []
+        try:
+            for block in blocks:
+                event = self._event(block)
+                if event is not None:
+                    events.append(event)
+            self._check_size(self._size - 1)
+        except ProtocolError as error:
+            self.fault = error
+            if not events:
+                raise
         return events
 
     def _unify_line_ends(self, chunk: bytes) -> bytes:

@@ -28,12 +28,15 @@ from llama70b.errors import (
 )
 
 _MAX_QUOTE = 500
-_WINDOW = re.compile(r"maximum (?:context length|model length|sequence length)[^\d]{0,40}(\d+)", re.IGNORECASE)
+_WINDOW = re.compile(
+    r"(?:maximum (?:context|model|sequence) length|context length is only)[^\d]{0,40}(\d+)", re.IGNORECASE
+)
 _PROMPT = re.compile(
-    r"(?:prompt contains(?: at least)?|(?:prompt|input) (?:has|is|length)(?: of)?(?: at least)?|resulted in"
+    r"(?:prompt contains(?: at least)?|(?:prompt|input|request) \(?(?:has|is|length)(?: of)?(?: at least)?|resulted in"
     r"|you (?:passed|requested)(?: a total of)?)\s*\(?(\d+)",
     re.IGNORECASE,
 )
+_STATUS = re.compile(r"[1-9][0-9]{2}", re.ASCII)
 _IN_MESSAGES = re.compile(r"\((\d+) in the messages, (\d+) in the completion\)")
 
 
@@ -84,14 +87,17 @@ def refusal_in(value: Any) -> Refusal | None:
     code, param = error.get("code"), error.get("param")
     return Refusal(
         message=_clip(message),
-        code=int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdigit()) else None,
+        code=int(code) if isinstance(code, int | str) and _STATUS.fullmatch(str(code)) else None,
         param=param if isinstance(param, str) else None,
         body=value,
     )
 
 
 def _clip(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+    except RecursionError:
+        return ""
     return text if len(text) <= _MAX_QUOTE else text[:_MAX_QUOTE] + " ..."
 
 

@@ -19,9 +19,11 @@ from llama70b._ops import (
     Sleep,
     cold_start_timeout,
     failure_error,
+    own_location,
+    redirect_refused,
 )
 from llama70b._status import error_for, read_refusal
-from llama70b.errors import NotFound, ProtocolError, RedirectRefused
+from llama70b.errors import NotFound, ProtocolError
 
 
 def wake_flow(
@@ -71,14 +73,19 @@ def wake_flow(
 def _cold_sign(outcome: Outcome, context: Context) -> str | None:
     """Return why the endpoint does not serve yet, None if it answers. Raises what waiting cannot mend."""
     match outcome:
-        case Reply(status=502 | 503 | 504 | 429 | 303 as status):
+        case Reply(status=502 | 503 | 504 | 429 as status):
             return f"HTTP {status}"
+        case Reply(status=303) if own_location(outcome, context.endpoint.base_url, context.endpoint):
+            return "held (303)"
         case Reply(status=401 | 403 as status):
-            raise error_for(status, read_refusal(outcome.body), request_id=context.request_id)
-        case Reply(status=status) if 300 <= status < 400:  # noqa: PLR2004 - redirection
-            raise RedirectRefused(
-                f"the endpoint redirects (HTTP {status})", hint="set base_url to the final URL", status=status
+            raise error_for(
+                status,
+                read_refusal(outcome.body),
+                request_id=context.request_id,
+                has_key=bool(context.endpoint.auth_headers()),
             )
+        case Reply(status=status) if 300 <= status < 400:  # noqa: PLR2004 - redirection
+            raise redirect_refused(outcome, context)
         case Reply(status=status) if status >= INTERNAL_ERROR:
             return f"HTTP {status}"
         case Reply():

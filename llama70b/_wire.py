@@ -7,6 +7,7 @@ where an answer would be wrong.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,7 +68,8 @@ def chat_body(request: ChatRequest, model: str, *, stream: bool) -> dict[str, An
     if request.structured_outputs is not None:
         given = {name: value for name, value in request.structured_outputs.as_dict().items() if value is not None}
         body["structured_outputs"] = compilable(given)
-    body.update(request.extra)
+    for name, value in request.extra.items():
+        body[name] = compilable(value) if name in {"response_format", "structured_outputs"} else value
     body["stream"] = stream
     if stream:
         body["stream_options"] = {"include_usage": True}
@@ -85,6 +87,12 @@ def counted_part(body: dict[str, Any]) -> dict[str, Any]:
     return part | {"add_generation_prompt": True}
 
 
+_DATA = frozenset({"const", "enum", "default", "examples"})
+"""Keywords of a JSON schema that hold values, not schemas."""
+_NAMES = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"})
+"""Keywords that map names of the user's own to schemas."""
+
+
 def compilable(value: Any) -> Any:
     """Return a JSON schema (or what holds one) without the keyword vLLM's grammar compiler refuses.
 
@@ -93,8 +101,10 @@ def compilable(value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         return {
-            key: {name: compilable(item) for name, item in entry.items()}
-            if key in {"properties", "$defs", "definitions", "patternProperties"} and isinstance(entry, Mapping)
+            key: entry
+            if key in _DATA
+            else {name: compilable(item) for name, item in entry.items()}
+            if key in _NAMES and isinstance(entry, Mapping)
             else compilable(entry)
             for key, entry in value.items()
             if not (key == "uniqueItems" and isinstance(entry, bool))
@@ -107,8 +117,9 @@ def compilable(value: Any) -> Any:
 def _refuse_impossible(request: ChatRequest, *, stream: bool) -> None:
     if not request.messages:
         raise ConfigurationError("the request has no messages", hint="give at least one")
-    if stream and request.n not in {None, 1}:
-        raise ConfigurationError(f"n is {request.n} in a stream", hint="stream one answer, or do not stream")
+    n = request.extra.get("n", request.n)
+    if stream and n is not None and n != 1:
+        raise ConfigurationError(f"n is {n} in a stream", hint="stream one answer, or do not stream")
     guided = sorted(name for name in request.extra if name.startswith("guided_"))
     if guided:
         raise ConfigurationError(
@@ -294,10 +305,19 @@ def _logprob(item: dict[str, Any]) -> Logprob:
     raw_bytes = item.get("bytes")
     return Logprob(
         token=_text(item.get("token")),
-        logprob=float(item["logprob"]) if isinstance(item.get("logprob"), int | float) else float("nan"),
+        logprob=_number(item.get("logprob")),
         bytes=tuple(raw_bytes) if isinstance(raw_bytes, list) else None,
-        top=tuple(_logprob(entry) for entry in top if isinstance(entry, dict)) if isinstance(top, list) else (),
+        top=tuple(_logprob({**entry, "top_logprobs": None}) for entry in top if isinstance(entry, dict))
+        if isinstance(top, list)
+        else (),
     )
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:  # an integer of 400 digits
+        return math.nan
 
 
 def models(raw: dict[str, Any]) -> tuple[ModelInfo, ...]:

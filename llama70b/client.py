@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import os
 import random
 import threading
 import time
 import uuid
-import weakref
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from llama70b import _wire
+from llama70b import _fork, _wire
 from llama70b._coldstart import BootTimes, Waking
 from llama70b._flow import CallFlow
 from llama70b._http import AsyncHttp, SyncHttp
@@ -28,7 +26,7 @@ from llama70b._status import error_for, error_in_answer, read_refusal, refusal_i
 from llama70b._stream import AsyncChatStream, ChatStream
 from llama70b._wake import wake_flow
 from llama70b.endpoint import Endpoint, Timeouts
-from llama70b.errors import EndpointUnavailable, ProtocolError, RequestTimeout
+from llama70b.errors import EndpointUnavailable, Llama70BError, ProtocolError, RequestTimeout
 from llama70b.types import ChatRequest, ColdStartProgress, Completion, Message, ModelInfo, Timing, TokenCount
 
 OnProgress = Callable[[ColdStartProgress], object]
@@ -55,6 +53,13 @@ class _Base:
         )
         self._budget = RetryBudget()
         self._boots = BootTimes()
+        _fork.watch(self)
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: no lock and no wake-up of the parent's other threads is inherited."""
+        self._budget = RetryBudget()
+        if self._bar is not None:
+            self._bar = ProgressBar(self.endpoint.model)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.endpoint!r})"
@@ -132,6 +137,12 @@ class Client(_Base):
         self._http = SyncHttp(self.endpoint)
         self._wakeup = SyncWake()
 
+    def after_fork(self) -> None:
+        """Begin anew in a forked child, with connections of its own."""
+        super().after_fork()
+        self._http.after_fork()
+        self._wakeup = SyncWake()
+
     def __enter__(self) -> Self:
         return self
 
@@ -181,6 +192,8 @@ class Client(_Base):
         started = context.now()
         flow = self._chat_flow(request, context, stream=True)
         reply = self._drive(flow.run(), context, on_progress)
+        if reply.opened is None:
+            raise _no_stream(reply, context)
         return ChatStream(reply.opened, flow, context, started)
 
     def models(
@@ -250,6 +263,10 @@ class Client(_Base):
         except StopIteration as stop:
             reply: Reply = stop.value
             return reply
+        except BaseException:
+            if self._bar is not None:  # interrupted or given up: nobody will report the end of the wait
+                self._bar.close()
+            raise
         finally:
             flow.close()
 
@@ -304,6 +321,10 @@ class _Loop:
             await self.http.aclose()
 
 
+_parents: list[dict[asyncio.AbstractEventLoop, _Loop]] = []
+"""In a forked child, what belongs to loops of the parent: kept, because collecting it would act on those loops."""
+
+
 class AsyncClient(_Base):
     """An awaiting client of one endpoint; the same arguments and the same policy as `Client`.
 
@@ -319,9 +340,17 @@ class AsyncClient(_Base):
         progress_bar: bool | None = None,
     ) -> None:
         super().__init__(endpoint, on_progress=on_progress, progress_bar=progress_bar)
-        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = weakref.WeakKeyDictionary()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
         self._lock = threading.Lock()
-        self._pid = os.getpid()
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child, with connections of its own."""
+        super().after_fork()
+        _parents.append(self._loops)
+        self._begin()
 
     async def __aenter__(self) -> Self:
         return self
@@ -367,9 +396,9 @@ class AsyncClient(_Base):
         started = context.now()
         flow = self._chat_flow(request, context, stream=True)
         reply = await self._drive(flow.run(), context, on_progress)
-        stream = AsyncChatStream(reply.opened, flow, context, started)
-        await stream.check()
-        return stream
+        if reply.opened is None:
+            raise _no_stream(reply, context)
+        return AsyncChatStream(reply.opened, flow, context, started)
 
     async def models(
         self,
@@ -431,10 +460,10 @@ class AsyncClient(_Base):
         """Return what belongs to the running event loop."""
         loop = asyncio.get_running_loop()
         with self._lock:
-            if self._pid != os.getpid():  # the inherited sockets are the parent's
-                self._loops, self._pid = weakref.WeakKeyDictionary(), os.getpid()
             here = self._loops.get(loop)
             if here is None:
+                for ended in [other for other in self._loops if other.is_closed()]:
+                    del self._loops[ended]
                 here = self._loops[loop] = _Loop(self.endpoint)
                 # Begun and left suspended, so that asyncio.run, ending the loop, closes it and with it our connections.
                 begun = here.closer.__anext__()
@@ -450,6 +479,10 @@ class AsyncClient(_Base):
         except StopIteration as stop:
             reply: Reply = stop.value
             return reply
+        except BaseException:
+            if self._bar is not None:  # interrupted or given up: nobody will report the end of the wait
+                self._bar.close()
+            raise
         finally:
             flow.close()
 
@@ -500,12 +533,32 @@ def _object(reply: Reply, context: Context, what: str) -> dict[str, Any]:
         raw = _wire.body_object(reply.body, what=what)
     except ProtocolError as error:
         error.request_id = context.request_id
-        if "html" in reply.headers.get("content-type", ""):
-            error.hint = "an HTML page came back: is base_url the API, or a login page?"
+        error.hint = _page_hint(reply)
         raise
     if "choices" not in raw and (refusal := refusal_in(raw)) is not None:
         raise error_in_answer(refusal, request_id=context.request_id)
     return raw
+
+
+def _page_hint(reply: Reply) -> str:
+    html = "html" in reply.headers.get("content-type", "")
+    return "an HTML page came back: is base_url the API, or a login page?" if html else ""
+
+
+def _no_stream(reply: Reply, context: Context) -> Llama70BError:
+    """Return the error for a success that is no event stream: what an error object in it says, or that it is none."""
+    try:
+        _object(reply, context, "the answer")
+    except Llama70BError as error:
+        if not isinstance(error, ProtocolError):
+            return error
+    kind = reply.headers.get("content-type", "nothing")
+    return ProtocolError(
+        f"asked for a stream, got {kind[:80]} (HTTP {reply.status})",
+        hint=_page_hint(reply),
+        request_id=context.request_id,
+        status=reply.status,
+    )
 
 
 def _answer(reply: Reply, flow: CallFlow, context: Context, started: float) -> Completion:
@@ -523,7 +576,12 @@ def _answer(reply: Reply, flow: CallFlow, context: Context, started: float) -> C
 def _healthy(outcome: Reply | Failure, context: Context) -> bool:
     match outcome:
         case Reply(status=401 | 403 as status):
-            raise error_for(status, read_refusal(outcome.body), request_id=context.request_id)
+            raise error_for(
+                status,
+                read_refusal(outcome.body),
+                request_id=context.request_id,
+                has_key=bool(context.endpoint.auth_headers()),
+            )
         case Reply(status=status):
             return status == OK
         case Failure(kind="tls" | "unsendable"):

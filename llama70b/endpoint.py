@@ -16,6 +16,8 @@ DEFAULT_MODEL = "meta-llama/Llama-3.3-70B-Instruct"
 DEFAULT_CONTEXT_WINDOW = 4096
 """Tokens; what the deployment this package was made for serves. The server's own figure wins where it is known."""
 
+_MIN_REDACTED = 8  # shorter keys are words that stand in honest answers too
+_MAX_HOST, _MAX_LABEL = 253, 63  # RFC 1035 2.3.4; the resolver raises an error of no known type for more
 _NO_URL_HINT = "set {env}_BASE_URL or pass base_url=...; `llama70b local` starts a small engine on this machine"
 
 Ingress = Literal["auto", "server", "function"]
@@ -118,16 +120,18 @@ class Endpoint:
             value = getattr(self, name)
             if isinstance(value, str):
                 put(self, name, Secret(value, name=name))
+            elif value is not None and not isinstance(value, Secret):
+                raise ConfigurationError(f"{name} is a {type(value).__name__}", hint="give text, or a llama70b.Secret")
         if (self.modal_key is None) != (self.modal_secret is None):
             raise ConfigurationError("modal_key and modal_secret go together", hint="give both, or neither")
         if not isinstance(self.model, str) or not self.model.strip():
             raise ConfigurationError("model is empty", hint=f"leave it out for {DEFAULT_MODEL}")
-        if self.max_retries < 0:
-            raise ConfigurationError(f"max_retries is {self.max_retries}: give 0 or more")
-        if self.max_connections < 1:
-            raise ConfigurationError(f"max_connections is {self.max_connections}: give 1 or more")
-        if self.context_window is not None and self.context_window < 1:
-            raise ConfigurationError(f"context_window is {self.context_window}: give tokens, 1 or more")
+        for name, least in (("max_retries", 0), ("max_connections", 1), ("context_window", 1)):
+            value = getattr(self, name)
+            if value is None and name == "context_window":
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ConfigurationError(f"{name} is {value!r}: give a whole number, {least} or more")
 
     @classmethod
     def from_env(
@@ -196,6 +200,13 @@ class Endpoint:
                 headers[header] = form.format(secret.get_secret_value())
         return headers
 
+    def redacted(self, received: bytes) -> bytes:
+        """Return what a server sent with our credentials struck out: some echo a key they refuse."""
+        for secret in (self.api_key, self.modal_key, self.modal_secret):
+            if isinstance(secret, Secret) and len(secret.get_secret_value()) >= _MIN_REDACTED:
+                received = received.replace(secret.get_secret_value().encode(), b"**********")
+        return received
+
     def replace(self, **changes: Any) -> Endpoint:
         """Return a copy with some fields changed.
 
@@ -203,16 +214,11 @@ class Endpoint:
             ConfigurationError: The URL moves to another origin while the credentials stay: they belong to the old one.
         """
         url = changes.get("base_url")
-        names = {"api_key", "modal_key", "modal_secret"}
-        if (
-            url is not None
-            and not _same_origin(url, self.base_url)
-            and self.auth_headers()
-            and not names & set(changes)
-        ):
+        kept = {name for name in ("api_key", "modal_key", "modal_secret") if getattr(self, name)} - set(changes)
+        if kept and url is not None and not _same_origin(str(url), self.base_url):
             raise ConfigurationError(
                 "base_url moves to another origin, but the credentials belong to the present one",
-                hint="pass api_key=... for the new one, or api_key=None",
+                hint=f"pass {', '.join(f'{name}=...' for name in sorted(kept))} for the new one, or None",
             )
         return replace(self, **changes)
 
@@ -258,13 +264,17 @@ def _normalised(url: str, *, allow_insecure: bool) -> str:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"base_url cannot be read: {error}") from None
+    except ValueError:  # its text is not quoted: it may hold a password
+        raise ConfigurationError("base_url has an impossible host or port", hint="like https://host:8000/v1") from None
+    if "://" not in url:  # not echoed: a key in the wrong place looks like this
+        raise ConfigurationError("base_url is not an http(s) URL", hint="like https://host/v1")
     if parts.username or parts.password:
         # Not echoed: it holds a password.
         raise ConfigurationError("base_url holds a user name or password", hint="give the key as api_key=...")
-    if parts.scheme not in {"http", "https"} or not host:
-        raise ConfigurationError(f"base_url {url!r} is not an http(s) URL", hint="like https://host/v1")
+    if parts.scheme not in {"http", "https"} or not host or port == 0:
+        raise ConfigurationError(
+            f"base_url is not an http(s) URL but {parts.scheme[:20]!r}", hint="like https://host/v1"
+        )
     if parts.query or parts.fragment:
         raise ConfigurationError("base_url holds a query or a fragment", hint="give scheme, host and path only")
     if not url.isascii() or any(c.isspace() or not c.isprintable() for c in url):
@@ -274,6 +284,8 @@ def _normalised(url: str, *, allow_insecure: bool) -> str:
             f"base_url {url!r} would send prompts and key unencrypted to another machine",
             hint="use https, or allow_insecure=True on a network you trust",
         )
+    if len(host) > _MAX_HOST or any(not 0 < len(label) <= _MAX_LABEL for label in host.removesuffix(".").split(".")):
+        raise ConfigurationError("base_url has a host name that cannot exist: a part is empty or too long")
     path = parts.path.rstrip("/")
     if not path.endswith("/v1"):
         path += "/v1"

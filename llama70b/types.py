@@ -40,7 +40,10 @@ class ToolCall:
         """
         if not self.arguments.strip():
             return {}
-        value = json.loads(self.arguments)
+        try:
+            value = json.loads(self.arguments)
+        except RecursionError:
+            raise ValueError(f"the arguments of {self.name!r} are nested too deeply") from None
         if not isinstance(value, dict):
             raise ValueError(f"the arguments of {self.name!r} are {type(value).__name__}, not a JSON object")
         return value
