@@ -34,7 +34,7 @@ demo: $(READY) ## the main job: a syllogism through the bare model and both agen
 	@$(if $(API_KEY),LLAMA70B_API_KEY="$(API_KEY)") $(PY) -m llama70b.demo $(if $(BASE_URL),--base-url "$(BASE_URL)") $(if $(MODEL),--model "$(MODEL)")
 
 .PHONY: test
-test: lint types test-unit test-fault test-engines ## everything CI runs
+test: lint types test-unit test-fault test-server test-engines ## everything CI runs
 
 .PHONY: lint
 lint: $(READY) ## ruff, import contracts
@@ -60,6 +60,20 @@ test-unit: $(READY) ## unit tests, with coverage of the pure modules
 test-fault: $(READY) ## the fault server's cases
 	$(PY) -m pytest -q tests/fault
 
+# The server's own environment: it never shares one with the client.
+SERVER_VENV := .venv-server
+SERVER_PY := $(SERVER_VENV)/bin/python
+
+$(SERVER_VENV)/.ready: $(READY) requirements/server.txt
+	@test -x $(SERVER_PY) || $(PYTHON) -m venv $(SERVER_VENV)
+	$(BIN)/uv pip install -q --python $(SERVER_PY) --require-hashes -r requirements/server.txt
+	@touch $@
+
+.PHONY: test-server
+test-server: $(SERVER_VENV)/.ready ## the deployment on a fake control plane, the gateway, the life of an engine
+	$(BIN)/mypy --python-executable $(SERVER_PY) --explicit-package-bases server benchmarks/serve
+	$(SERVER_PY) -m pytest -q tests/server
+
 .PHONY: test-engines
 test-engines: $(READY) vllm-env ## both adapters on the local engine and on vLLM
 	$(PY) -m pytest -q tests/engines tests/conformance
@@ -69,6 +83,10 @@ test-fast: $(READY) ## the inner loop: no engine, nothing slow
 	$(BIN)/ruff check -q .
 	$(BIN)/lint-imports --no-cache >/dev/null
 	$(PY) -m pytest -q -m "not slow and not engine and not vllm" tests/unit
+
+.PHONY: fault-table
+fault-table: $(READY) ## docs/reliability.md, from the fault tests' own results
+	$(PY) -m tests.fault.table
 
 .PHONY: vllm-env
 vllm-env: $(READY) ## vLLM on CPU in an environment of its own, outside the tree
@@ -85,4 +103,4 @@ pins: $(READY) ## compile requirements/*.txt anew
 
 .PHONY: clean
 clean: ## the environment and all that was built in the tree
-	rm -rf $(VENV) dist build .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(SERVER_VENV) dist build .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,8 +14,9 @@ from langchain_core.utils import from_env
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
 
 from langchain_llama70b._errors import ConfigurationError, as_langchain
-from langchain_llama70b._request import ALIASES, ENGINE_FIELDS, check_names, structured_outputs_of
+from langchain_llama70b._request import ALIASES, check_names, structured_outputs_of
 from llama70b import AsyncClient, Client, Endpoint, StructuredOutputs, Timeouts, __version__
+from llama70b._names import ENGINE_FIELDS
 from llama70b.client import OnProgress
 from llama70b.endpoint import DEFAULT_CONTEXT_WINDOW, DEFAULT_MODEL, Ingress
 from llama70b.errors import Llama70BError

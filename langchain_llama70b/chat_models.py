@@ -24,8 +24,9 @@ from langchain_llama70b._counting import TokenCounting
 from langchain_llama70b._errors import as_langchain
 from langchain_llama70b._events import STREAM_CONFIG, async_listener, listener
 from langchain_llama70b._names import PROVIDER
-from langchain_llama70b._request import ENGINE_FIELDS, SAMPLING, Plan, plan
+from langchain_llama70b._request import SAMPLING, Plan, plan
 from llama70b import ModelInfo, StructuredOutputs
+from llama70b._names import ENGINE_FIELDS
 from llama70b.client import OnProgress
 from llama70b.errors import Llama70BError
 

@@ -12,9 +12,10 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.bridge.pydantic import BaseModel
 
 from llama70b import ChatRequest, Message, StructuredOutputs, Timeouts
+from llama70b._names import ENGINE_FIELDS
 from llama70b.errors import ConfigurationError
 from llamaindex_llama70b._convert import to_message
-from llamaindex_llama70b._names import ENGINE_FIELDS, check_names, renamed
+from llamaindex_llama70b._names import check_names, renamed
 from llamaindex_llama70b._tools import tool_choice, tool_specs
 
 GuardMode = Literal["error", "trim", "shrink", "off"]

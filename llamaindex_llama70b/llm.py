@@ -19,13 +19,14 @@ from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.tools.types import BaseTool
 
 from llama70b import Secret, StructuredOutputs, Timeouts, TokenCount
+from llama70b._names import ENGINE_FIELDS
 from llama70b.client import OnProgress
 from llama70b.endpoint import DEFAULT_CONTEXT_WINDOW, Ingress
 from llamaindex_llama70b._connection import default_model
 from llamaindex_llama70b._convert import completion_response
 from llamaindex_llama70b._events import announce
 from llamaindex_llama70b._guard import DEFAULT_OUTPUT, TEMPLATE_RESERVE
-from llamaindex_llama70b._names import ENGINE_FIELDS, check_names, renamed
+from llamaindex_llama70b._names import check_names, renamed
 from llamaindex_llama70b._request import GuardMode
 from llamaindex_llama70b._streaming import Held
 from llamaindex_llama70b._structured import Structured
