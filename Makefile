@@ -79,10 +79,11 @@ test-engines: $(READY) vllm-env ## both adapters on the local engine and on vLLM
 	$(PY) -m pytest -q tests/engines tests/conformance
 
 .PHONY: test-fast
-test-fast: $(READY) ## the inner loop: no engine, nothing slow
+test-fast: $(READY) ## the inner loop: no engine, no processes, nothing slow
 	$(BIN)/ruff check -q .
 	$(BIN)/lint-imports --no-cache >/dev/null
-	$(PY) -m pytest -q -m "not slow and not engine and not vllm" tests/unit
+	$(PY) -m pytest -q -n 2 --benchmark-disable -m "not slow and not engine and not vllm" tests/unit \
+	  --ignore tests/unit/local --ignore tests/unit/cli/test_process.py
 
 .PHONY: fault-table
 fault-table: $(READY) ## docs/reliability.md, from the fault tests' own results

@@ -21,8 +21,9 @@ from llama_index.core.base.llms.types import (
 )
 
 from llama70b import Delta, Logprob, ToolCallDelta
+from llama70b._names import ENGINE_FIELDS
 from llamaindex_llama70b._convert import logprobs, to_message
-from llamaindex_llama70b._names import ALIASES, ENGINE_FIELDS, check_names, renamed
+from llamaindex_llama70b._names import ALIASES, check_names, renamed
 from llamaindex_llama70b._request import choices
 from llamaindex_llama70b._streaming import Accumulator, PartialJson
 from llamaindex_llama70b._tools import without_titles
