@@ -302,7 +302,8 @@ async def test_f54_cancellations_under_contention(faultd: FaultServer, rounds: i
                 task.cancel()
             for result in await asyncio.gather(*tasks, return_exceptions=True):
                 ended[type(result).__name__] = ended.get(type(result).__name__, 0) + 1
-            assert len([c for c in faultd.open if c.number in case.connections]) <= slots + 2
+            # What was cancelled is seen closed at the server within a second; what is kept alive fits the slots.
+            await _soon(lambda: case.open_connections <= slots)
         assert set(ended) <= {"CancelledError", "NoneType"}
         assert ended["CancelledError"] > 400 * rounds
         answers = await asyncio.gather(*(client.chat(HELLO) for _ in range(2 * slots)))  # every slot still works
