@@ -93,6 +93,19 @@ fault-table: $(READY) ## docs/reliability.md, from the fault tests' own results
 vllm-env: $(READY) ## vLLM on CPU in an environment of its own, outside the tree
 	$(PY) -m tests.engines.vllm_cpu build
 
+# The peers' environment: the comparisons only (conformance, fault table, benchmarks).
+PEERS_VENV := .venv-peers
+PEERS_PY := $(PEERS_VENV)/bin/python
+
+$(PEERS_VENV)/.ready: $(READY) requirements/peers.txt
+	@test -x $(PEERS_PY) || $(PYTHON) -m venv $(PEERS_VENV)
+	$(BIN)/uv pip install -q --python $(PEERS_PY) --require-hashes -r requirements/peers.txt
+	$(BIN)/uv pip install -q --python $(PEERS_PY) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: peers-env
+peers-env: $(PEERS_VENV)/.ready ## ChatOpenAI, ChatLlama, OpenAILike, VllmServer beside ours, for the comparisons
+
 .PHONY: format
 format: $(READY) ## ruff format and its safe fixes
 	$(BIN)/ruff format .
@@ -101,7 +114,8 @@ format: $(READY) ## ruff format and its safe fixes
 .PHONY: pins
 pins: $(READY) ## compile requirements/*.txt anew
 	$(BIN)/uv pip compile -q --no-header --generate-hashes --all-extras --group dev pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile -q --no-header --generate-hashes --all-extras --group dev pyproject.toml requirements/peers.in -o requirements/peers.txt
 
 .PHONY: clean
 clean: ## the environment and all that was built in the tree
-	rm -rf $(VENV) $(SERVER_VENV) dist build .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(SERVER_VENV) $(PEERS_VENV) dist build .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
