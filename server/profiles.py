@@ -86,17 +86,16 @@ class Profile:
         gpu_count: GPUs per replica; the tensor-parallel size.
         checkpoint: The weights.
         served_names: Model names that the endpoint answers to; the first is the canonical one.
-        max_model_len: Context window in tokens, prompt and answer together.
-        gpu_memory_utilization: Share of GPU memory that vLLM may take.
         max_num_seqs: Requests decoded at once.
-        capture_sizes: Batch sizes with a CUDA graph; a batch between two is padded up to the next.
         startup_timeout_s: Seconds a boot may take before the platform gives up.
-        scaledown_window_s: Seconds without a request until the GPU is released; billed like work.
         target_concurrency: Requests per replica at which a second replica starts, once replicas are asked for.
         cpu_cores: CPU cores reserved.
         memory_gib: Host memory reserved; page cache for reading weights comes out of it.
         speed: Single-stream speed, with its provenance.
         speculator: Draft head that `LLAMA70B_SPECULATIVE=1` turns on, if one fits.
+        max_model_len: Context window in tokens, prompt and answer together.
+        gpu_memory_utilization: Share of GPU memory that vLLM may take.
+        scaledown_window_s: Seconds without a request until the GPU is released; billed like work.
     """
 
     name: str
@@ -105,17 +104,21 @@ class Profile:
     gpu_count: int
     checkpoint: Checkpoint
     served_names: tuple[str, ...]
-    max_model_len: int
-    gpu_memory_utilization: float
     max_num_seqs: int
-    capture_sizes: tuple[int, ...]
     startup_timeout_s: int
-    scaledown_window_s: int
     target_concurrency: int
     cpu_cores: float
     memory_gib: int
     speed: Speed
     speculator: Speculator | None = None
+    max_model_len: int = 4096
+    gpu_memory_utilization: float = 0.90
+    scaledown_window_s: int = 180
+
+    @property
+    def decode_sizes(self) -> tuple[int, ...]:
+        """Batch sizes of pure decoding with a CUDA graph: powers of two; a batch between two is padded up."""
+        return tuple(1 << power for power in range((self.max_num_seqs - 1).bit_length() + 1))
 
     @property
     def max_in_flight(self) -> int:
@@ -175,12 +178,8 @@ PROFILES: Final[dict[str, Profile]] = {
             gpu_count=2,
             checkpoint=_BF16,
             served_names=_NAMES_70B,
-            max_model_len=4096,
-            gpu_memory_utilization=0.90,
             max_num_seqs=16,
-            capture_sizes=(1, 2, 4, 8, 16),
             startup_timeout_s=1800,
-            scaledown_window_s=180,
             target_concurrency=8,
             cpu_cores=8,
             memory_gib=64,
@@ -193,12 +192,8 @@ PROFILES: Final[dict[str, Profile]] = {
             gpu_count=1,
             checkpoint=_FP8,
             served_names=_NAMES_70B,
-            max_model_len=4096,
-            gpu_memory_utilization=0.90,
             max_num_seqs=64,
-            capture_sizes=(1, 2, 4, 8, 16, 32, 64),
             startup_timeout_s=1200,
-            scaledown_window_s=180,
             target_concurrency=32,
             cpu_cores=8,
             memory_gib=64,
@@ -212,12 +207,8 @@ PROFILES: Final[dict[str, Profile]] = {
             gpu_count=2,
             checkpoint=_FP8,
             served_names=_NAMES_70B,
-            max_model_len=4096,
-            gpu_memory_utilization=0.90,
             max_num_seqs=64,
-            capture_sizes=(1, 2, 4, 8, 16, 32, 64),
             startup_timeout_s=1200,
-            scaledown_window_s=180,
             target_concurrency=32,
             cpu_cores=8,
             memory_gib=64,
@@ -233,12 +224,8 @@ PROFILES: Final[dict[str, Profile]] = {
             gpu_count=1,
             checkpoint=_W4A16,
             served_names=_NAMES_70B,
-            max_model_len=4096,
-            gpu_memory_utilization=0.90,
             max_num_seqs=32,
-            capture_sizes=(1, 2, 4, 8, 16, 32),
             startup_timeout_s=1200,
-            scaledown_window_s=180,
             target_concurrency=12,
             cpu_cores=8,
             memory_gib=64,
@@ -252,12 +239,8 @@ PROFILES: Final[dict[str, Profile]] = {
             gpu_count=1,
             checkpoint=_FP8,
             served_names=_NAMES_70B,
-            max_model_len=4096,
-            gpu_memory_utilization=0.90,
             max_num_seqs=64,
-            capture_sizes=(1, 2, 4, 8, 16, 32, 64),
             startup_timeout_s=1200,
-            scaledown_window_s=180,
             target_concurrency=32,
             cpu_cores=8,
             memory_gib=64,
@@ -271,12 +254,8 @@ PROFILES: Final[dict[str, Profile]] = {
             gpu_count=1,
             checkpoint=_8B,
             served_names=_NAMES_8B,
-            max_model_len=4096,
-            gpu_memory_utilization=0.90,
             max_num_seqs=16,
-            capture_sizes=(1, 2, 4, 8, 16),
             startup_timeout_s=600,
-            scaledown_window_s=180,
             target_concurrency=8,
             cpu_cores=4,
             memory_gib=32,

@@ -44,6 +44,7 @@ class Bench:
     known: dict[str, Any] | None
     work: Path
     boot_limit_s: float = 400.0
+    then: str = ""
     began: float = field(default_factory=time.monotonic)
     results: list[dict[str, Any]] = field(default_factory=list)
     machine: dict[str, Any] = field(default_factory=dict)
@@ -88,6 +89,8 @@ class Bench:
             server.mark_first_token()
             if config.load:
                 result["load"] = loadgen.measure(client, list(config.load))
+            if self.then and not self.results and lane == 0:
+                self._then(client.url, served)
         except (BootFailed, RuntimeError, OSError) as error:
             result["error"] = f"{type(error).__name__}: {error}"
         except Exception as error:  # noqa: BLE001 - one config that fails must not take the paid machine's others along
@@ -97,6 +100,13 @@ class Bench:
                 server.stop()
                 result |= server.describe()
         self._save(result)
+
+    def _then(self, url: str, served: str) -> None:
+        """The command asked for, against the first server while it is up."""
+        environment = {**os.environ, "URL": url, "MODEL": served}
+        with (self.out / f"{self.plan}-then.log").open("wb") as log:
+            ended = subprocess.run(self.then, shell=True, env=environment, stdout=log, stderr=log, check=False)
+        print(f"[{time.monotonic() - self.began:5.0f} s] {self.then}: status {ended.returncode}", flush=True)
 
     def _command(self, config: Config, port: int) -> tuple[list[str], dict[str, str], list[str]]:
         """The config's command, less what this vLLM does not know."""
@@ -183,6 +193,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for results and logs")
     parser.add_argument("--work", type=Path, default=Path("bench-work"), help="folder for model shapes and caches")
     parser.add_argument("--budget", type=float, default=560, help="seconds; configs that would not fit are skipped")
+    parser.add_argument("--then", default="", help="shell command to run against the first server (URL, MODEL are set)")
     parser.add_argument("--program", help="what stands for `vllm`")
     parser.add_argument("--gpu", help=f"one of {', '.join(GPUS)}; default: ask nvidia-smi")
     options = parser.parse_args()
@@ -193,6 +204,7 @@ def main() -> int:
         sys.stderr.write(f"GPU {names} is not in server/hardware.py; name one with --gpu\n")
         return 2
     bench = Bench(options.plan, options.out, program, options.budget, gpu, _known(program), options.work)
+    bench.then = options.then
     bench.machine = {
         "gpu": gpu,
         "gpus": len(names),

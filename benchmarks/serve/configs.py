@@ -62,7 +62,6 @@ def profile_for(config: Config, gpu: Gpu) -> Profile:
         gpu=gpu,
         gpu_count=config.tp,
         max_num_seqs=64,
-        capture_sizes=(1, 2, 4, 8, 16, 32, 64),
         startup_timeout_s=400,
     )
 
@@ -275,3 +274,8 @@ PLANS: dict[str, list[list[Config]]] = {
         [Config("stub, over budget", "8b", False, 1, True, "a", estimate_s=10_000)],
     ],
 }
+
+# The speed tables alone: no warm starts.
+PLANS["speed"] = [PLANS["tp1"][0], PLANS["tp1"][2]]
+# Both sizes of a two-GPU machine, ours first; the first server can serve a comparison of clients too (`--then`).
+PLANS["speed-tp2"] = [PLANS["tp2-fp8"][0], PLANS["tp2-bf16"][0], PLANS["tp2-fp8"][1]]

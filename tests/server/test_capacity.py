@@ -57,7 +57,7 @@ def test_every_profile_works_and_says_where_its_speed_is_from(profile: Profile) 
     capacity.check(profile)
     if profile.speculator:
         capacity.check(profile, speculative=True)
-    assert profile.capture_sizes[-1] == profile.max_num_seqs
+    assert profile.decode_sizes[-1] == profile.max_num_seqs
     assert len(profile.checkpoint.revision) == 40
     assert profile.target_concurrency <= profile.max_num_seqs
     assert 2 <= profile.scaledown_window_s <= 3600

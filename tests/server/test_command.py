@@ -87,9 +87,11 @@ def test_key_never_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_capture_sizes_fit_the_batch_also_with_a_draft_head() -> None:
     sizes = options(build(H200, EngineSettings()).argv)["--cudagraph-capture-sizes"]
-    assert sizes == ["1", "2", "4", "8", "16", "32", "64"]
+    assert sizes == "1 2 4 8 16 32 64 96 128 160 192 224 256 320 384 448 512".split()
     drafted = options(build(H200, EngineSettings(speculative=True)).argv)["--cudagraph-capture-sizes"]
-    assert drafted == [str(4 * int(size)) for size in sizes]
+    assert drafted == "4 8 16 32 64 128 256 320 384 448 512".split()
+    small = options(build(PROFILES["8b"], EngineSettings()).argv)["--cudagraph-capture-sizes"]
+    assert small[:8] == "1 2 4 8 16 32 64 96".split()
 
 
 def test_too_few_gpus_says_what_fits() -> None:
