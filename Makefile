@@ -49,7 +49,8 @@ types: $(READY) ## mypy --strict
 # Pure modules: everything that decides something and does no I/O.
 PURE := llama70b/types.py,llama70b/errors.py,llama70b/endpoint.py,llama70b/_secret.py,llama70b/_wire.py,llama70b/_sse.py
 PURE := $(PURE),llama70b/_assemble.py,llama70b/_status.py,llama70b/_retry.py,llama70b/_coldstart.py,llama70b/_history.py
-PURE := $(PURE),llama70b/_flow.py,llama70b/_wake.py,llama70b/_ops.py,llama70b/syllogism/*
+PURE := $(PURE),llama70b/_flow.py,llama70b/_wake.py,llama70b/_ops.py,llama70b/_observe.py,llama70b/_recording.py
+PURE := $(PURE),llama70b/_call.py,llama70b/_granted.py,llama70b/syllogism/*
 
 .PHONY: test-unit
 test-unit: $(READY) ## unit tests, with coverage of the pure modules
