@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from llama70b import __version__
-from llama70b.cli import _ask, _check, _endpoint, _local, _syllogism
+from llama70b.cli import _ask, _chat, _check, _doctor, _endpoint, _local, _syllogism
 from llama70b.cli._common import State
 
 _EPILOG = """\
@@ -47,7 +47,9 @@ def main(
 app.command("wake")(_endpoint.wake)
 app.command("status")(_endpoint.status)
 app.command("ask")(_ask.ask)
+app.command("chat")(_chat.chat)
 app.command("check")(_check.check)
+app.command("doctor")(_doctor.doctor)
 app.command("local")(_local.local)
 app.add_typer(_syllogism.app, name="syllogism")
 

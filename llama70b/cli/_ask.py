@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
-from llama70b.acceptance import printable
 from llama70b.cli._common import (
     ApiKey,
     AsJson,
@@ -20,6 +18,7 @@ from llama70b.cli._common import (
     note,
     print_json,
 )
+from llama70b.cli._stream import stream_to_stdout
 from llama70b.client import Client
 from llama70b.types import ChatRequest, Completion, Message
 
@@ -58,30 +57,11 @@ def ask(
         request = ChatRequest(messages, max_tokens=max_tokens, temperature=temperature, seed=seed)
         endpoint = endpoint_of(base_url, api_key, model)
         with Client(endpoint, on_progress=WakeLines(endpoint)) as client:
-            completion = _stream(client, request, timeout, show=not as_json)
+            completion = stream_to_stdout(client, request, timeout, show=not as_json)
         if as_json:
             print_json(_as_dict(completion))
         elif completion.finish_reason == "length":
             note("the answer was cut off: it reached its limit of tokens (--max-tokens, or the context window)")
-
-
-def _stream(client: Client, request: ChatRequest, timeout: float | None, *, show: bool) -> Completion:
-    terminal = sys.stdout.isatty()
-    ends_line = True
-    with client.stream(request, timeout=timeout) as stream:
-        try:
-            for delta in stream:
-                if show and delta.content:
-                    # A terminal obeys control characters, so a model's do not reach it; a pipe gets them as they are.
-                    sys.stdout.write(printable(delta.content) if terminal else delta.content)
-                    sys.stdout.flush()
-                    ends_line = delta.content.endswith("\n")
-        finally:
-            if show and not ends_line:
-                sys.stdout.write("\n")
-                sys.stdout.flush()
-    assert stream.completion is not None  # the stream ended without an error
-    return stream.completion
 
 
 def _as_dict(completion: Completion) -> dict[str, Any]:

@@ -10,7 +10,21 @@ from rich.console import Console
 from rich.text import Text
 
 from llama70b.acceptance import printable
-from llama70b.cli._common import NEGATIVE, AsJson, argument_or_stdin, guarded, out, print_json
+from llama70b.cli._common import (
+    NEGATIVE,
+    ApiKey,
+    AsJson,
+    BaseUrl,
+    Model,
+    WakeLines,
+    argument_or_stdin,
+    endpoint_of,
+    guarded,
+    out,
+    print_json,
+)
+from llama70b.client import Client
+from llama70b.reasoning.assisted import AssistedResult, check_assisted, completer, worth_asking
 from llama70b.syllogism import ArgumentResult, check_argument, verbalise
 
 app = typer.Typer(help="Decide syllogisms exactly; no model and no endpoint needed.", no_args_is_help=True)
@@ -45,24 +59,44 @@ def check(
     import_: Annotated[
         ImportChoice, typer.Option("--import", help="all_terms: every class named has a member; none: it may be empty.")
     ] = ImportChoice.ALL_TERMS,
+    assist: Annotated[
+        bool,
+        typer.Option("--assist", help="Ask the model about sentences that cannot be read; each answer is guarded."),
+    ] = False,
+    votes: Annotated[int, typer.Option("--votes", min=1, help="With --assist: how often to ask about each.")] = 1,
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+    model: Model = None,
     as_json: AsJson = False,
 ) -> None:
     """Read an argument and decide it exactly.
 
     Exit code 0: decided, whatever the verdict; 1: something could not be read for certain, so nothing is decided.
+    No model is needed; with --assist one is asked, and only if a sentence could not be read.
 
     Examples:
         llama70b syllogism check "All men are mortal. Socrates is a man. So Socrates is mortal."
 
         llama70b syllogism check --import none --json < argument.txt
+
+        llama70b syllogism check --assist < argument.txt
     """
     with guarded():
         text = argument_or_stdin(argument, "argument")
         result = check_argument(text, import_=import_.value)
+        assisted: AssistedResult | None = None
+        if assist:
+            assisted = AssistedResult(result)
+            if worth_asking(result):
+                endpoint = endpoint_of(base_url, api_key, model)
+                with Client(endpoint, on_progress=WakeLines(endpoint)) as client:
+                    assisted = check_assisted(text, completer(client), import_=import_.value, votes=votes)
+            result = assisted.result
         if as_json:
-            print_json(result.to_dict())
+            print_json(assisted.to_dict() if assisted else result.to_dict())
         else:
             _show(result, out())
+            _show_assisted(assisted, out())
         if result.verdict == "refused":
             raise typer.Exit(NEGATIVE)
 
@@ -93,6 +127,17 @@ def _show(result: ArgumentResult, console: Console) -> None:
         _line(console, "assumed", assumption)
     console.print()
     console.print(printable(result.explanation), markup=False)
+
+
+def _show_assisted(assisted: AssistedResult | None, console: Console) -> None:
+    if assisted is None:
+        return
+    for reading in assisted.readings:
+        _line(console, "model read", f"\u201c{reading.source}\u201d as \u201c{reading.words}\u201d")
+    for left, right in assisted.aligned:
+        _line(console, "model joined", f"\u201c{left}\u201d and \u201c{right}\u201d")
+    for source, why in assisted.doubts:
+        _line(console, "model asked", f"\u201c{source}\u201d: not accepted, {why}")
 
 
 def _line(console: Console, label: str, words: str) -> None:
