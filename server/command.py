@@ -23,9 +23,9 @@ MAX_CHOICES: Final = 4
 MAX_STOP_STRINGS: Final = 8
 MAX_TOP_LOGPROBS: Final = 5
 DRAIN_S: Final = 60
-# Tokens of a step that also prefills: without a graph 80 layers are launched one kernel after another. Seven sizes up to 64
-# gave 50 ms to the first token of a 201-token prompt, the default's 51 sizes up to 512 gave 33 (docs/serving.md). Beyond
-# 512 tokens the arithmetic hides the launches.
+# Tokens of a step that also prefills: without a graph 80 layers are launched one kernel after another. Seven sizes up
+# to 64 gave 50 ms to the first token of a 201-token prompt, the default's 51 sizes up to 512 gave 33
+# (docs/serving.md). Beyond 512 tokens the arithmetic hides the launches.
 PREFILL_SIZES: Final = (32, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512)
 
 # Either unsafe on a public port (notes in docs/serving.md), or it would put a secret where `ps` shows it.
