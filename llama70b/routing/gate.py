@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llama70b.types import Completion, Logprob
+from llama70b.types import Logprob
 
 _REFUSAL = re.compile(
     r"\s*(?:I(?:'m| am) sorry|I can(?:no|')t|I am unable|I'm unable|As an AI|抱歉|对不起|我无法|我不能)", re.IGNORECASE
@@ -39,27 +39,30 @@ class Gate:
 
     def objection(
         self,
-        completion: Completion,
+        text: str,
         *,
+        calls: Sequence[tuple[str, str]] = (),
         tools: Collection[str] = (),
         schema_required: Sequence[str] | None = None,
+        margin: Sequence[float] = (),
     ) -> str | None:
         """Return why an answer may not stand, None if it may.
 
         Args:
-            completion: The 8B's answer.
+            text: The 8B's answer.
+            calls: Its tool calls, (name, JSON text of the arguments).
             tools: Names of the tools it was offered.
             schema_required: Required keys of the structure asked for; None if none was.
+            margin: Margin of every token (`margins`), as far as known.
         """
-        message = completion.message
-        for call in message.tool_calls:
-            if call.name not in tools:
+        for name, arguments in calls:
+            if name not in tools:
                 return "unknown_tool"
-            if _object(call.arguments) is None:
+            if _object(arguments) is None:
                 return "broken_arguments"
-        if message.tool_calls:
+        if calls:
             return None
-        text = completion.text.strip()
+        text = text.strip()
         if not text:
             return "empty"
         if schema_required is not None:
@@ -70,7 +73,7 @@ class Gate:
             return "refusal"
         if repeats(text):
             return "repetition"
-        return self.hesitates(margins(completion.choices[0].logprobs))
+        return self.hesitates(margin)
 
     def hesitates(self, margin: Sequence[float]) -> str | None:
         """Return `margin` if the model was unsure at the quantile, None if not, or if nothing is known."""

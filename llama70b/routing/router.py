@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -123,6 +125,32 @@ class Router:
         with self._lock:
             self._pins.pop(run_id, None)
 
+    @contextmanager
+    def running(self, tier: Tier) -> Iterator[None]:
+        """Tell the endpoint's own activity of a request, if that is what its state is read from.
+
+        Whatever answers with a status has been reached, errors too.
+        """
+        endpoint = self.strong if tier == "70b" or self.weak is None else self.weak
+        states = endpoint.states
+        if not isinstance(states, Activity):
+            yield
+            return
+        name = uuid.uuid4().hex
+        states.begin(name)
+        reached = False
+        try:
+            yield
+            reached = True
+        except GeneratorExit:  # a stream that was left early had been reached
+            reached = True
+            raise
+        except BaseException as error:
+            reached = getattr(error, "status", None) is not None
+            raise
+        finally:
+            states.end(name, reached=reached)
+
     def _decide(self, ask: Ask, run_id: str | None) -> Decision:
         now = self._clock()
         with self._lock:
@@ -141,16 +169,12 @@ class Router:
         return decide(ask, world, self.policy, self.model.judge(ask.text, ask.facts))
 
 
-def watched(root: str, container: Container, *, capacity: int = 32, context_window: int = 4096) -> RoutedEndpoint:
-    """Return an endpoint whose state is read off this process's own runs.
+def watched(container: Container, *, capacity: int = 32, context_window: int = 4096) -> RoutedEndpoint:
+    """Return an endpoint whose state is read off this process's own runs, which the drop-in routers report.
 
     Args:
-        root: `Endpoint.root_url`.
         container: Price, boot, window, seconds of one answer.
         capacity: Requests at once before they queue.
         context_window: Its window in tokens.
-
-    Returns:
-        The endpoint; give its `states` to the clients as their recorder.
     """
-    return RoutedEndpoint(container, Activity(root, container), capacity, context_window)
+    return RoutedEndpoint(container, Activity(container), capacity, context_window)

@@ -112,7 +112,7 @@ class _Site:
     until: float = -math.inf
 
     def __post_init__(self) -> None:
-        self.activity = Activity("", self.container, clock=lambda: self.now[0])
+        self.activity = Activity(self.container, clock=lambda: self.now[0])
 
     def advance(self, to: float) -> None:
         while self.ends and self.ends[0][0] <= to:

@@ -1,6 +1,6 @@
 """What is known of an endpoint without asking it: any request to a sleeping one wakes it, and costs its boot.
 
-States come from what this process has seen (`Activity`, a recorder), from the ledger, from the gateway's `/status` or
+States come from what this process has seen (`Activity`), from the ledger, from the gateway's `/status` or
 from Modal's control plane; never from a probe of the endpoint's own URL.
 """
 
@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
-from llama70b._observe import Run, RunEnd
 from llama70b.cost import Container
 
 Phase = Literal["awake", "warming", "asleep"]
@@ -101,17 +100,15 @@ def _held(rate: float, seconds: float) -> float:
 
 @dataclass
 class Activity:
-    """What this process has seen of one endpoint: a recorder, and a source of its state.
+    """What this process has seen of one endpoint, as a source of its state.
 
     Other clients are not seen: with several of them let the gateway or the ledger they share tell.
 
     Attributes:
-        root: Whose runs: the endpoint's URL without `/v1` (`Endpoint.root_url`).
         container: Boot and window to reckon with.
         clock: Monotonic seconds.
     """
 
-    root: str
     container: Container
     clock: Callable[[], float] = time.monotonic
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -120,16 +117,6 @@ class Activity:
     _waking_since: float | None = field(default=None, repr=False)
     _weight: float = field(default=0.0, repr=False)
     _weighed_at: float | None = field(default=None, repr=False)
-
-    def started(self, run: Run) -> None:
-        """Note that a run begins."""
-        if run.endpoint == self.root:
-            self.begin(run.request_id)
-
-    def finished(self, run: Run, end: RunEnd) -> None:
-        """Note that it has ended."""
-        if run.endpoint == self.root:
-            self.end(run.request_id, reached=end.status is not None)
 
     def begin(self, run_id: str) -> None:
         """Note a request on its way."""

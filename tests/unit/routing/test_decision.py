@@ -300,7 +300,7 @@ def test_presets() -> None:
 
 def test_activity_follows_boot_work_window_and_sleep() -> None:
     now = 0.0
-    activity = Activity("http://x", LARGE, clock=lambda: now)
+    activity = Activity(LARGE, clock=lambda: now)
     assert activity.state().phase == "asleep"
     activity.begin("a")
     now = 50.0

@@ -10,7 +10,7 @@ from llama70b.errors import ConfigurationError
 from llama70b.routing import Gate, Policy
 from llama70b.routing.gate import margins, repeats
 from llama70b.routing.simulate import Outcome, Prompt, Traffic, always, arrivals, aware, blind, run
-from llama70b.types import Choice, Completion, Logprob, Message, ToolCall
+from llama70b.types import Logprob
 
 LARGE = Container(5.0, 150, 180, 6)
 SMALL = Container(1.10, 45, 180, 1.5)
@@ -80,19 +80,8 @@ def test_what_cannot_be_simulated_is_refused() -> None:
 # the gate
 
 
-def answer(text: str = "", calls: tuple[tuple[str, str], ...] = (), margin: list[float] | None = None) -> Completion:
-    logprobs = None
-    if margin is not None:
-        logprobs = tuple(
-            Logprob("a", -0.1, top=(Logprob("a", -0.1), Logprob("b", -0.1 - difference))) for difference in margin
-        )
-    message = Message(
-        "assistant",
-        text,
-        tool_calls=tuple(ToolCall(str(n), name, arguments) for n, (name, arguments) in enumerate(calls)),
-    )
-    choices = (Choice(0, message, "stop", logprobs=logprobs),)
-    return Completion(id="x", model="8b", choices=choices, usage=None)
+def answer(text: str = "", calls: tuple[tuple[str, str], ...] = (), margin: tuple[float, ...] = ()) -> dict[str, Any]:
+    return {"text": text, "calls": calls, "margin": margin}
 
 
 @pytest.mark.parametrize(
@@ -110,17 +99,18 @@ def answer(text: str = "", calls: tuple[tuple[str, str], ...] = (), margin: list
         (answer('{"a": 1}'), {"schema_required": ["a"]}, None),
         (answer('{"b": 1}'), {"schema_required": ["a"]}, "structure"),
         (answer("no json"), {"schema_required": []}, "structure"),
-        (answer("Paris.", margin=[3.0] * 20), {}, None),
-        (answer("Paris.", margin=[3.0] * 17 + [0.1] * 3), {}, "margin"),
-        (answer("Paris.", margin=[3.0] * 40 + [0.1] * 9), {}, None),
+        (answer("Paris.", margin=(3.0,) * 20), {}, None),
+        (answer("Paris.", margin=(3.0,) * 17 + (0.1,) * 3), {}, "margin"),
+        (answer("Paris.", margin=(3.0,) * 40 + (0.1,) * 9), {}, None),
     ],
 )
-def test_what_may_not_stand(given: Completion, options: dict[str, Any], objection: str | None) -> None:
-    assert Gate().objection(given, **options) == objection
+def test_what_may_not_stand(given: dict[str, Any], options: dict[str, Any], objection: str | None) -> None:
+    assert Gate().objection(**given, **options) == objection
 
 
 def test_margins_are_of_the_two_likeliest() -> None:
-    assert margins(answer("x", margin=[2.0, 0.5]).choices[0].logprobs) == pytest.approx([2.0, 0.5])
+    tokens = [Logprob("a", -0.1, top=(Logprob("a", -0.1), Logprob("b", -0.1 - margin))) for margin in (2.0, 0.5)]
+    assert margins([*tokens, Logprob("c", -1.0)]) == pytest.approx([2.0, 0.5])
     assert margins(None) == []
     assert Gate(least_margin=None).hesitates([0.0]) is None
     assert not repeats("one two three four five six seven eight")
