@@ -50,7 +50,7 @@ types: $(READY) ## mypy --strict
 PURE := llama70b/types.py,llama70b/errors.py,llama70b/endpoint.py,llama70b/_secret.py,llama70b/_wire.py,llama70b/_sse.py
 PURE := $(PURE),llama70b/_assemble.py,llama70b/_status.py,llama70b/_retry.py,llama70b/_coldstart.py,llama70b/_history.py
 PURE := $(PURE),llama70b/_flow.py,llama70b/_wake.py,llama70b/_ops.py,llama70b/_observe.py,llama70b/_recording.py
-PURE := $(PURE),llama70b/_call.py,llama70b/_granted.py,llama70b/syllogism/*
+PURE := $(PURE),llama70b/_call.py,llama70b/_granted.py,llama70b/_cost.py,llama70b/cost/*,llama70b/routing/*,llama70b/syllogism/*
 
 .PHONY: test-unit
 test-unit: $(READY) ## unit tests, with coverage of the pure modules
@@ -79,6 +79,10 @@ test-server: $(SERVER_VENV)/.ready ## the deployment on a fake control plane, th
 test-engines: $(READY) vllm-env ## both adapters on the local engine and on vLLM
 	$(PY) -m pytest -q tests/engines tests/conformance
 
+.PHONY: conformance
+conformance: $(READY) peers-env vllm-env ## docs/conformance.md: ours and the peers through the same suites on the same servers
+	$(PY) -m tests.conformance.table
+
 .PHONY: test-fast
 test-fast: $(READY) ## the inner loop: no engine, no processes, nothing slow
 	$(BIN)/ruff check -q .
@@ -89,6 +93,27 @@ test-fast: $(READY) ## the inner loop: no engine, no processes, nothing slow
 .PHONY: fault-table
 fault-table: $(READY) ## docs/reliability.md, from the fault tests' own results
 	$(PY) -m tests.fault.table
+
+.PHONY: fault-peers
+fault-peers: peers-env ## docs/data/fault_peers.json: what ChatOpenAI and OpenAILike make of the same faults
+	$(PEERS_PY) -m tests.fault.peers
+
+.PHONY: bench
+bench: peers-env ## docs/performance.md: CPU a chunk, imports, memory, beside the peers (quarter of an hour)
+	$(PY) -m benchmarks.client
+
+.PHONY: bench-routing
+bench-routing: $(READY) ## windows against the best grid, the ledger's overhead
+	$(PY) -m benchmarks.routing.windows
+	$(PY) -m benchmarks.routing.overhead
+
+.PHONY: fuzz
+fuzz: $(READY) ## twelve minutes of coverage-guided fuzzing: decoder, assembler, error bodies (not in CI)
+	$(PY) -m tests.fuzz 720
+
+.PHONY: soak
+soak: $(READY) ## 20,000 requests each way at concurrency 64, one in twenty goes wrong (not in CI)
+	$(PY) -m tests.soak.run
 
 .PHONY: vllm-env
 vllm-env: $(READY) ## vLLM on CPU in an environment of its own, outside the tree

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_llama70b._errors import (
     AuthenticationError,
     BadRequest,
+    BudgetExceeded,
     ColdStartTimeout,
     ConfigurationError,
     ConnectionFailed,
@@ -32,11 +33,13 @@ from langchain_llama70b.chat_models import ChatLlama70B
 
 if TYPE_CHECKING:
     from langchain_llama70b.agent import SyllogismMiddleware, create_syllogism_agent
+    from langchain_llama70b.chain import syllogism_chain
 
 __all__ = [
     "COLD_START_EVENT",
     "AuthenticationError",
     "BadRequest",
+    "BudgetExceeded",
     "ChatLlama70B",
     "ColdStartTimeout",
     "ConfigurationError",
@@ -56,6 +59,7 @@ __all__ = [
     "SyllogismMiddleware",
     "create_syllogism_agent",
     "register",
+    "syllogism_chain",
 ]
 
 
@@ -65,4 +69,8 @@ def __getattr__(name: str) -> Any:
         from langchain_llama70b import agent  # noqa: PLC0415
 
         return getattr(agent, name)
+    if name == "syllogism_chain":
+        from langchain_llama70b import chain  # noqa: PLC0415
+
+        return chain.syllogism_chain
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

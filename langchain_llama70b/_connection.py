@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,15 +17,17 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidationError,
 
 from langchain_llama70b._errors import ConfigurationError, as_langchain
 from langchain_llama70b._request import ALIASES, check_names, structured_outputs_of
-from llama70b import AsyncClient, Client, Endpoint, StructuredOutputs, Timeouts, __version__
+from llama70b import AsyncClient, Client, Endpoint, Secret, StructuredOutputs, Timeouts, __version__
 from llama70b._names import ENGINE_FIELDS
-from llama70b.client import OnProgress
+from llama70b.client import OnInterrupt, OnProgress
 from llama70b.endpoint import DEFAULT_CONTEXT_WINDOW, DEFAULT_MODEL, Ingress
 from llama70b.errors import Llama70BError
 
 _SECRETS = ("api_key", "modal_key", "modal_secret")
 _SHARED = frozenset(("rate_limiter", "cache", "callbacks", "custom_get_token_ids", "on_progress", *_SECRETS))
 """Not copied by deepcopy: a limiter of two copies limits neither, and most of them hold locks."""
+_SESSION_HEADERS = ("Modal-Session-ID", "Modal-Routing-Affinity-Key")
+"""What Modal's Servers hash to choose a replica: the documented name, and the one of newer releases."""
 
 
 class _BoundSecret(SecretStr):
@@ -50,7 +54,7 @@ class Llama70BConnection(BaseChatModel):
     model: str = Field(default_factory=from_env("LLAMA70B_MODEL", default=DEFAULT_MODEL))
     base_url: str | None = Field(default_factory=from_env("LLAMA70B_BASE_URL", default=None))
     # `str` is what users write and type checkers should take; what is kept is a SecretStr.
-    api_key: SecretStr | str | Callable[[], str] | None = Field(default=None, repr=False, exclude=True)
+    api_key: SecretStr | str | Callable[[], str | Awaitable[str]] | None = Field(default=None, repr=False, exclude=True)
     modal_key: SecretStr | str | None = Field(default=None, repr=False, exclude=True)
     modal_secret: SecretStr | str | None = Field(default=None, repr=False, exclude=True)
     temperature: float | None = None
@@ -74,9 +78,12 @@ class Llama70BConnection(BaseChatModel):
     context_window: int | None = None
     max_connections: int = 512
     ingress: Ingress = "auto"
+    session_affinity: bool | None = None
     allow_insecure: bool = False
+    price_per_hour: float | None = None
     on_progress: OnProgress | None = Field(default=None, exclude=True, repr=False)
     progress_bar: bool | None = Field(default=None, exclude=True, repr=False)
+    on_interrupt: OnInterrupt = "raise"
 
     _clients: _Clients = PrivateAttr(default_factory=_Clients)
     _left_key_behind: bool = PrivateAttr(default=False)
@@ -87,6 +94,9 @@ class Llama70BConnection(BaseChatModel):
     if not TYPE_CHECKING:  # type checkers make the signature from the fields
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
+            for name in _SECRETS:  # hidden first: what is raised below may be printed with this frame's variables
+                if isinstance(kwargs.get(name), str):
+                    kwargs[name] = SecretStr(kwargs[name])
             try:
                 super().__init__(*args, **kwargs)
             except ValidationError as error:
@@ -140,19 +150,22 @@ class Llama70BConnection(BaseChatModel):
 
     def _make_endpoint(self, api_key: SecretStr | str | None) -> Endpoint:
         secrets = {"api_key": api_key, "modal_key": self.modal_key, "modal_secret": self.modal_secret}
-        clear: dict[str, Any] = {
-            name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in secrets.items()
+        hidden: dict[str, Any] = {  # not in the clear: what is raised below may be printed with this frame's variables
+            name: Secret(value.get_secret_value() if isinstance(value, SecretStr) else value, name=name)
+            for name, value in secrets.items()
+            if value is not None
         }
         endpoint = Endpoint.from_env(
             base_url=self.base_url,
             model=self.model,
-            **clear,
+            **hidden,
             timeouts=Timeouts.of(self.timeout),
             max_retries=self.max_retries,
             max_connections=self.max_connections,
             context_window=self.context_window,
             ingress=self.ingress,
             allow_insecure=self.allow_insecure,
+            price_per_hour=self.price_per_hour,
         )
         for name, value in secrets.items():
             if isinstance(value, _BoundSecret) and value.origin != endpoint.origin:
@@ -162,9 +175,8 @@ class Llama70BConnection(BaseChatModel):
                 )
         return endpoint
 
-    def _connection(self) -> tuple[Any, ...]:
+    def _connection(self, key: SecretStr | str | None) -> tuple[Any, ...]:
         """Return all that a client depends on; a changed field, or a rotated key, makes a new client."""
-        key = SecretStr(self.api_key()) if callable(self.api_key) else self.api_key
         return (
             key,
             self.base_url,
@@ -177,17 +189,47 @@ class Llama70BConnection(BaseChatModel):
             self.context_window,
             self.ingress,
             self.allow_insecure,
+            self.price_per_hour,
             self.on_progress,
             self.progress_bar,
+            self.on_interrupt,
         )
 
-    def _renewed(self) -> _Clients:
-        """Return the clients, emptied if the connection has changed; call with the lock held."""
-        connection = self._connection()
-        if connection != self._clients.made_for:
-            self._clients.made_for = connection
-            self._clients.blocking = self._clients.awaiting = None
-        return self._clients
+    def _present_key(self) -> SecretStr | str | None:
+        """Return the key of a blocking call."""
+        if not callable(self.api_key):
+            return self.api_key
+        key = self.api_key()
+        if isinstance(key, str):
+            return SecretStr(key)
+        if inspect.iscoroutine(key):
+            key.close()
+        raise ConfigurationError(
+            "api_key is an async function, and this call is blocking",
+            hint="call ainvoke, astream or abatch, or give a plain function",
+        )
+
+    async def _present_key_async(self) -> SecretStr | str | None:
+        """Return the key of an async call; the function may be async."""
+        if not callable(self.api_key):
+            return self.api_key
+        key = self.api_key()
+        return SecretStr(await key if inspect.isawaitable(key) else key)
+
+    def _renewed(self, key: SecretStr | str | None) -> _Clients:
+        """Return the clients, renewed if the connection has changed; call with the lock held."""
+        clients, connection = self._clients, self._connection(key)
+        if connection == clients.made_for:
+            return clients
+        only_the_key = connection[1:] == clients.made_for[1:]
+        clients.made_for = connection
+        if only_the_key:  # a rotated key needs no new connections, and calls under way keep the old one
+            for client in (clients.blocking, clients.awaiting):
+                if client is not None:
+                    client.endpoint = self._endpoint()
+        else:
+            clients.blocking = clients.awaiting = None
+        return clients
 
     def _endpoint(self) -> Endpoint:
         endpoint = self._make_endpoint(self._clients.made_for[0])
@@ -198,23 +240,35 @@ class Llama70BConnection(BaseChatModel):
             )
         return endpoint
 
+    def _client_options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("on_progress", "progress_bar", "on_interrupt")}
+
     def _client(self) -> Client:
+        key = self._present_key()
         with self._clients.lock:
-            clients = self._renewed()
+            clients = self._renewed(key)
             if clients.blocking is None:
-                clients.blocking = Client(
-                    self._endpoint(), on_progress=self.on_progress, progress_bar=self.progress_bar
-                )
+                clients.blocking = Client(self._endpoint(), **self._client_options())
             return clients.blocking
 
-    def _async_client(self) -> AsyncClient:
+    async def _async_client(self) -> AsyncClient:
+        key = await self._present_key_async()
         with self._clients.lock:
-            clients = self._renewed()
+            clients = self._renewed(key)
             if clients.awaiting is None:
-                clients.awaiting = AsyncClient(
-                    self._endpoint(), on_progress=self.on_progress, progress_bar=self.progress_bar
-                )
+                clients.awaiting = AsyncClient(self._endpoint(), **self._client_options())
             return clients.awaiting
+
+    def _session_headers(self, endpoint: Endpoint, thread: str | None) -> dict[str, str]:
+        """Return the headers that keep a conversation on one replica, whose cache then holds its earlier turns."""
+        wanted = self.session_affinity
+        if wanted is None:
+            wanted = endpoint.origin[1].endswith(".modal.direct")
+        if thread is None or not wanted:
+            return {}
+        # The proxy only hashes it, and a thread's id may name a person.
+        session = hashlib.sha256(thread.encode()).hexdigest()[:32]
+        return dict.fromkeys(_SESSION_HEADERS, session)
 
     def close(self) -> None:
         """Close the connections of blocking calls. The model can still be used; it then opens new ones."""

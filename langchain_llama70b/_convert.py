@@ -27,6 +27,8 @@ from langchain_llama70b._errors import ConfigurationError
 from langchain_llama70b._names import PROVIDER
 from langchain_llama70b._tools import arguments_text
 from llama70b import Choice, Completion, Logprob, Message, ToolCall, Usage
+from llama70b._granted import granted
+from llama70b._names import CUT_OFF
 from llama70b.types import Role
 
 _ROLES: dict[str, Role] = {
@@ -124,10 +126,18 @@ def _calls(message: AIMessage) -> tuple[ToolCall, ...]:
     return tuple(ToolCall(call_id or f"call_{n}", name, args) for n, (call_id, name, args) in enumerate(found))
 
 
-def split_calls(calls: Sequence[ToolCall]) -> tuple[list[LangChainToolCall], list[InvalidToolCall]]:
-    """Return the calls whose arguments are a JSON object, and the others with what is wrong with them."""
+def split_calls(
+    calls: Sequence[ToolCall], *, cut: bool = False
+) -> tuple[list[LangChainToolCall], list[InvalidToolCall]]:
+    """Return the calls whose arguments are a JSON object, and the others with what is wrong with them.
+
+    Of a `cut` answer no text does not mean no arguments: it may have come no further than the name.
+    """
     valid, invalid = [], []
     for call in calls:
+        if cut and not call.arguments.strip():
+            invalid.append(invalid_tool_call(name=call.name, args="", id=call.id, error="the answer was cut off"))
+            continue
         try:
             valid.append(langchain_tool_call(name=call.name, args=call.parsed(), id=call.id))
         except (ValueError, RecursionError) as error:
@@ -163,10 +173,18 @@ def _logprob(entry: Logprob) -> dict[str, Any]:
     }
 
 
-def response_metadata(completion: Completion, choice: Choice, finish_reason: str | None = None) -> dict[str, Any]:
+def response_metadata(
+    completion: Completion, choice: Choice, finish_reason: str | None = None, max_tokens: int | None = None
+) -> dict[str, Any]:
     """Return what is known of an answer besides its text.
 
     Every key but `model_provider` may stand on one chunk of a stream only: merging chunks joins equal keys' texts.
+
+    Args:
+        completion: The answer.
+        choice: Which of its choices.
+        finish_reason: Instead of the choice's.
+        max_tokens: What was asked for; `granted_tokens` says when the server allowed less.
     """
     metadata: dict[str, Any] = {
         "model_provider": PROVIDER,
@@ -181,20 +199,24 @@ def response_metadata(completion: Completion, choice: Choice, finish_reason: str
         "request_id": completion.request_id,
         "metrics": None if completion.metrics is None else dict(completion.metrics),
         "timing": None if completion.timing is None else asdict(completion.timing),
+        "granted_tokens": granted(completion, max_tokens),
+        # Of the whole answer, so it stands on the first of several choices, like usage.
+        "cost": None if completion.cost is None or choice.index else dict(completion.cost),
     }
     metadata.update((key, value) for key, value in optional.items() if value is not None)
     return metadata
 
 
-def to_result(completion: Completion, answer_tool: str | None = None) -> ChatResult:
+def to_result(completion: Completion, answer_tool: str | None = None, max_tokens: int | None = None) -> ChatResult:
     """Return a whole answer; its usage stands on the first of several choices.
 
     Args:
         completion: What the core read.
         answer_tool: Name of the tool whose arguments are the answer's text, see `_request`.
+        max_tokens: What was asked for.
     """
     generations = [
-        _generation(completion, choice, answer_tool, with_usage=number == 0)
+        _generation(completion, choice, answer_tool, max_tokens, with_usage=number == 0)
         for number, choice in enumerate(completion.choices)
     ]
     output: dict[str, Any] = {"model_name": completion.model, "model_provider": PROVIDER}
@@ -203,19 +225,21 @@ def to_result(completion: Completion, answer_tool: str | None = None) -> ChatRes
     return ChatResult(generations=generations, llm_output=output)
 
 
-def _generation(completion: Completion, choice: Choice, answer_tool: str | None, *, with_usage: bool) -> ChatGeneration:
+def _generation(
+    completion: Completion, choice: Choice, answer_tool: str | None, max_tokens: int | None, *, with_usage: bool
+) -> ChatGeneration:
     content, calls, reason = choice.message.content, choice.message.tool_calls, choice.finish_reason
     if answer_tool is not None and (answer := [call for call in calls if call.name == answer_tool]):
         content, reason = answer[0].arguments, "stop" if reason == "tool_calls" else reason
         calls = tuple(call for call in calls if call.name != answer_tool)
-    valid, invalid = split_calls(calls)
+    valid, invalid = split_calls(calls, cut=choice.finish_reason in CUT_OFF)
     message = AIMessage(
         content=content,
         additional_kwargs={"reasoning_content": choice.message.reasoning} if choice.message.reasoning else {},
         tool_calls=valid,
         invalid_tool_calls=invalid,
         usage_metadata=usage_metadata(completion.usage) if with_usage else None,
-        response_metadata=response_metadata(completion, choice, reason),
+        response_metadata=response_metadata(completion, choice, reason, max_tokens),
     )
     info: dict[str, Any] = {"finish_reason": reason}
     if choice.logprobs is not None:

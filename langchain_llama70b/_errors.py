@@ -99,6 +99,10 @@ class RateLimited(_Traced, core.RateLimited, lc.ModelRateLimitError):
     """429."""
 
 
+class BudgetExceeded(_Traced, core.BudgetExceeded, lc.ModelInvalidRequestError):
+    """A limit you set on money or wake-ups is reached; nothing was sent."""
+
+
 class EndpointUnavailable(_Traced, core.EndpointUnavailable, lc.ModelAPIError):
     """The endpoint answers but does not serve (503), or never answers."""
 
@@ -151,6 +155,7 @@ _TABLE: dict[type[core.Llama70BError], type[core.Llama70BError]] = {
     core.BadRequest: BadRequest,
     core.ContextOverflow: ContextOverflow,
     core.RateLimited: RateLimited,
+    core.BudgetExceeded: BudgetExceeded,
     core.EndpointUnavailable: EndpointUnavailable,
     core.ColdStartTimeout: ColdStartTimeout,
     core.ServerError: ServerError,

@@ -1,9 +1,10 @@
-"""A cold start as LangChain custom events, so that `astream_events` and callback handlers can show it."""
+"""The run a call belongs to: its thread, and its callback handlers, which are told of a cold start."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import asdict
 from typing import Any
@@ -12,22 +13,55 @@ from uuid import UUID
 from langchain_core.callbacks import (
     AsyncCallbackManager,
     AsyncCallbackManagerForLLMRun,
+    BaseCallbackManager,
     CallbackManager,
     CallbackManagerForLLMRun,
+    Callbacks,
 )
+from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import (
     ensure_config,
     get_async_callback_manager_for_config,
     get_callback_manager_for_config,
+    merge_configs,
 )
 
 from langchain_llama70b._names import COLD_START_EVENT
-from llama70b import ColdStartProgress
+from llama70b import ColdStartProgress, RunContext, observing
+from llama70b._observe import run_context
 from llama70b.client import OnProgress
 
 STREAM_CONFIG: ContextVar[RunnableConfig | None] = ContextVar("llama70b_stream_config", default=None)
 """The config of the `stream` call at work: core hands `_stream` neither it nor a run manager."""
+
+
+def thread_of(run: BaseRunManager | None) -> str | None:
+    """Return the conversation a call belongs to: LangGraph's `thread_id`, None when there is none."""
+    config = STREAM_CONFIG.get() or ensure_config()
+    places = (config.get("configurable"), config.get("metadata"), None if run is None else run.metadata)
+    return next((str(place["thread_id"]) for place in places if place and place.get("thread_id")), None)
+
+
+def lent(config: RunnableConfig, callbacks: Callbacks) -> RunnableConfig:
+    """Return the config with the model's own handlers added: core adds those to its run, which `_stream` is not given.
+
+    A handler that stands in both is told once.
+    """
+    own = callbacks.handlers if isinstance(callbacks, BaseCallbackManager) else callbacks or []
+    given = config.get("callbacks")
+    known = given.handlers if isinstance(given, BaseCallbackManager) else given or []
+    new = [handler for handler in own if handler not in known]
+    return {**config, "callbacks": merge_configs(config, {"callbacks": new})["callbacks"]} if new else config
+
+
+def recorded(run: BaseRunManager | None) -> AbstractContextManager[RunContext]:
+    """Say to the client's recorder which run of LangChain's the next call is; what the user said goes first."""
+    config = STREAM_CONFIG.get() or {}
+    run_id, tags = (config.get("run_id"), config.get("tags")) if run is None else (run.run_id, run.tags)
+    known = run_context().parent_run_id
+    own = None if run_id is None else str(run_id)
+    return observing(framework="langchain", parent_run_id=own if known is None else known, tags=tags or ())
 
 
 def event_data(progress: ColdStartProgress) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any, Literal, get_args, get_origin
 
@@ -16,7 +16,7 @@ from langchain_llama70b._errors import ConfigurationError
 from langchain_llama70b._tools import json_schema_of, schema_name, tool_choice, tool_spec
 from llama70b import ChatRequest, Message, StructuredOutputs, Timeouts, ToolSpec
 from llama70b._names import ENGINE_FIELDS
-from llama70b.client import OnProgress
+from llama70b.client import OnInterrupt, OnProgress
 
 SAMPLING = (
     "temperature",
@@ -38,7 +38,7 @@ ALIASES = {
     "model_name": "model",
 }
 FIXED = frozenset(("base_url", "api_key", "modal_key", "modal_secret", "ingress", "allow_insecure", "max_connections"))
-_CALL_OPTIONS = frozenset(("timeout", "max_retries", "on_progress"))
+_CALL_OPTIONS = frozenset(("timeout", "max_retries", "on_progress", "on_interrupt"))
 _SPECIAL = frozenset(
     (
         "model",
@@ -49,6 +49,7 @@ _SPECIAL = frozenset(
         "response_format",
         "structured_outputs",
         "extra_body",
+        "extra_headers",
         "format_instructions",
     )
 )
@@ -67,6 +68,8 @@ class Plan:
         max_retries: None for the model's own.
         on_progress: A listener of this call only.
         answer_tool: Name of the tool that stands in for `response_format`, see `_answer_as_tool`.
+        headers: Further headers of this call.
+        on_interrupt: None for the model's own.
     """
 
     request: ChatRequest
@@ -74,6 +77,8 @@ class Plan:
     max_retries: int | None = None
     on_progress: OnProgress | None = None
     answer_tool: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    on_interrupt: OnInterrupt | None = None
 
 
 def plan(
@@ -124,7 +129,22 @@ def plan(
         **{name: values.get(name) for name in SAMPLING},
     )
     name = None if answer is None else answer.name
-    return Plan(request, call.get("timeout"), call.get("max_retries"), call.get("on_progress"), name)
+    headers = _headers(call.get("extra_headers") or {})
+    return Plan(
+        request,
+        call.get("timeout"),
+        call.get("max_retries"),
+        call.get("on_progress"),
+        name,
+        headers,
+        call.get("on_interrupt"),
+    )
+
+
+def _headers(given: Any) -> dict[str, str]:
+    if isinstance(given, Mapping) and all(isinstance(text, str) for pair in given.items() for text in pair):
+        return dict(given)
+    raise ConfigurationError("extra_headers is no dict of texts", hint='like {"X-Tenant": "a"}')
 
 
 def _extra(defaults: Mapping[str, Any], call: Mapping[str, Any]) -> dict[str, Any]:

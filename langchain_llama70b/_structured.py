@@ -46,7 +46,10 @@ def _message_in(result: list[Generation]) -> AIMessage | None:
 
 def _cut(message: BaseMessage | None) -> str:
     """Return why an answer may be incomplete, "" if it is not."""
-    if message is not None and message.response_metadata.get("finish_reason") == "length":
+    reason = None if message is None else message.response_metadata.get("finish_reason")
+    if reason == "interrupted":
+        return "the stream was cut off, and on_interrupt is 'return': ask again. "
+    if reason == "length":
         return "the answer was cut off at the token limit (finish_reason is length): raise max_tokens. "
     return ""
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, AgentState
 from langchain.agents.middleware.types import ModelRequest, ModelResponse, ToolCallRequest
+from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
@@ -23,12 +24,28 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from llama70b.reasoning import SYSTEM_PROMPT, TOOLS, ToolDefinition, call_tool, constrained, for_model, lock
+from langchain_llama70b._asking import Asking
+from llama70b.reasoning import (
+    SYSTEM_PROMPT,
+    TOOLS,
+    AssistedResult,
+    ToolDefinition,
+    acheck_assisted,
+    call_tool,
+    check_assisted,
+    constrained,
+    for_model,
+    lock,
+)
+from llama70b.reasoning.assisted import summary_of
 from llama70b.syllogism import Import
 
 ToolUse = Literal["auto", "forced"]
 """`auto`: the model decides to call; `forced`: its first step must be the call, with arguments chosen among the user's
 own clauses. The latter is for models too small to call tools by themselves."""
+
+AssistedTurn = tuple[AssistedResult, Mapping[str, int]]
+"""What model-assisted reading brought, and its tokens."""
 
 _NAMES = frozenset(tool.name for tool in TOOLS)
 
@@ -39,6 +56,7 @@ def create_syllogism_agent(
     tool_use: ToolUse = "auto",
     import_: Import = "all_terms",
     max_rounds: int = 4,
+    assist: bool = False,
     system_prompt: str = SYSTEM_PROMPT,
     tools: Sequence[BaseTool | Callable[..., Any]] = (),
     middleware: Sequence[AgentMiddleware[Any, Any]] = (),
@@ -51,6 +69,8 @@ def create_syllogism_agent(
         tool_use: Whether the model decides to call the checker, or must.
         import_: Convention of existential import.
         max_rounds: Most rounds of tool calls in a turn; then the model must answer.
+        assist: Ask the model about sentences the grammar refuses, one at a time and under guard
+            (`llama70b.reasoning.assisted`); what it read is marked in the result.
         system_prompt: Instructions.
         tools: Further tools.
         middleware: Further middleware, inside ours.
@@ -63,10 +83,11 @@ def create_syllogism_agent(
     Raises:
         ValueError: `max_rounds` is below 1.
     """
-    ours = SyllogismMiddleware(tool_use=tool_use, import_=import_, max_rounds=max_rounds)
-    return create_agent(
-        model, tools=list(tools), system_prompt=system_prompt, middleware=[ours, *middleware], **options
+    chat = init_chat_model(model) if isinstance(model, str) else model
+    ours = SyllogismMiddleware(
+        tool_use=tool_use, import_=import_, max_rounds=max_rounds, assistant=chat if assist else None
     )
+    return create_agent(chat, tools=list(tools), system_prompt=system_prompt, middleware=[ours, *middleware], **options)
 
 
 class SyllogismMiddleware(AgentMiddleware[AgentState[Any], Any]):
@@ -78,15 +99,24 @@ class SyllogismMiddleware(AgentMiddleware[AgentState[Any], Any]):
         tool_use: Whether the model decides to call the checker, or must.
         import_: Convention of existential import.
         max_rounds: Most rounds of tool calls in a turn.
+        assistant: Model that is asked about sentences the grammar refuses; None: they stay refused.
     """
 
-    def __init__(self, *, tool_use: ToolUse = "auto", import_: Import = "all_terms", max_rounds: int = 4) -> None:
+    def __init__(
+        self,
+        *,
+        tool_use: ToolUse = "auto",
+        import_: Import = "all_terms",
+        max_rounds: int = 4,
+        assistant: BaseChatModel | None = None,
+    ) -> None:
         if max_rounds < 1:
             raise ValueError(f"max_rounds is {max_rounds}: give 1 or more")
         super().__init__()
         self._tool_use = tool_use
         self._import: Import = import_
         self._max_rounds = max_rounds
+        self._assistant = assistant
         self.tools = [_tool(definition, import_) for definition in TOOLS]
 
     def wrap_model_call(
@@ -115,11 +145,23 @@ class SyllogismMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     def after_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:  # noqa: ARG002
         """Hold the final answer to the checker's verdict."""
-        return self._locked(state["messages"])
+        return self._locked(state["messages"], self._assisted(state["messages"]))
 
     async def aafter_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:  # noqa: ARG002
         """Hold the final answer to the checker's verdict."""
-        return self._locked(state["messages"])
+        return self._locked(state["messages"], await self._aassisted(state["messages"]))
+
+    def _assisted(self, messages: Sequence[AnyMessage]) -> AssistedTurn | None:
+        if self._assistant is None or not _answered(messages):
+            return None
+        asking = Asking(self._assistant)
+        return check_assisted(_said(_turn(messages)), asking.complete, import_=self._import), asking.usage
+
+    async def _aassisted(self, messages: Sequence[AnyMessage]) -> AssistedTurn | None:
+        if self._assistant is None or not _answered(messages):
+            return None
+        asking = Asking(self._assistant)
+        return await acheck_assisted(_said(_turn(messages)), asking.acomplete, import_=self._import), asking.usage
 
     def _shaped(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         turn = _turn(request.messages)
@@ -150,12 +192,17 @@ class SyllogismMiddleware(AgentMiddleware[AgentState[Any], Any]):
             status="error" if "error" in told else "success",
         )
 
-    def _locked(self, messages: Sequence[AnyMessage]) -> dict[str, Any] | None:
-        turn = _turn(messages)
-        last = messages[-1] if messages else None
-        if not isinstance(last, AIMessage) or last.tool_calls:
+    def _locked(self, messages: Sequence[AnyMessage], assisted: AssistedTurn | None) -> dict[str, Any] | None:
+        if not _answered(messages):
             return None
-        answer = lock(_said(turn), str(last.text), _outcomes(turn), usage=_usage(turn), import_=self._import)
+        turn, last = _turn(messages), messages[-1]
+        usage = _usage(turn)
+        if assisted is not None:
+            usage = {name: count + assisted[1].get(name, 0) for name, count in usage.items()}
+        answer = lock(
+            _said(turn), str(last.text), _outcomes(turn), usage=usage, import_=self._import,
+            assisted=summary_of(assisted[0]) if assisted is not None else None,
+        )  # fmt: skip
         # The same id: the locked message takes the place of the model's.
         held = last.model_copy(update={"content": answer.answer})
         return {"messages": [held], "structured_response": answer.to_dict()}
@@ -176,6 +223,11 @@ def _turn(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
     """Return the messages from the user's last one on."""
     start = max((i for i, message in enumerate(messages) if isinstance(message, HumanMessage)), default=0)
     return list(messages[start:])
+
+
+def _answered(messages: Sequence[AnyMessage]) -> bool:
+    last = messages[-1] if messages else None
+    return isinstance(last, AIMessage) and not last.tool_calls
 
 
 def _said(turn: Sequence[AnyMessage]) -> str:

@@ -8,9 +8,10 @@ from typing import Any, cast
 from uuid import uuid4
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
@@ -22,10 +23,10 @@ from langchain_llama70b._connection import Llama70BConnection
 from langchain_llama70b._convert import combined_usage, to_result
 from langchain_llama70b._counting import TokenCounting
 from langchain_llama70b._errors import as_langchain
-from langchain_llama70b._events import STREAM_CONFIG, async_listener, listener
+from langchain_llama70b._events import STREAM_CONFIG, async_listener, lent, listener, recorded, thread_of
 from langchain_llama70b._names import PROVIDER
 from langchain_llama70b._request import SAMPLING, Plan, plan
-from llama70b import ModelInfo, StructuredOutputs
+from llama70b import Endpoint, ModelInfo, StructuredOutputs
 from llama70b._names import ENGINE_FIELDS
 from llama70b.client import OnProgress
 from llama70b.errors import Llama70BError
@@ -44,13 +45,16 @@ class ChatLlama70B(StructuredAnswers, TokenCounting):
     Constructing connects to nothing and needs no URL; a missing one is reported by the first call. None means "not
     sent": the server's default applies. Every sampling argument may also be given to a call, where it beats the
     constructor's, and so may every further field of vLLM's request by its name (`priority=1`), or of a newer vLLM's
-    in `extra_body`. A name nobody knows is refused, because vLLM would ignore it in silence.
+    in `extra_body`; `extra_headers` go with one call. A name nobody knows is refused, because vLLM would ignore it in
+    silence. An answer that vLLM granted fewer than `max_tokens` says so in `response_metadata["granted_tokens"]`, and
+    in a warning of the log.
 
     Args:
         model: Served name. Environment: `LLAMA70B_MODEL`. (also: model_name)
         base_url: `https://host[/v1]`. Environment: `LLAMA70B_BASE_URL`. Fixed: no call can change it.
-        api_key: Bearer key or Modal proxy token, or a function that returns the present one. Environment:
-            `LLAMA70B_API_KEY`, sent only to the URL set beside it. Pickles and traces do not hold it.
+        api_key: Bearer key or Modal proxy token, or a function that returns the present one (an async one serves
+            async calls only). Environment: `LLAMA70B_API_KEY`, sent only to the URL set beside it. Pickles and traces
+            do not hold it.
         modal_key: Modal proxy token id, with `modal_secret`, when `api_key` is vLLM's own.
         modal_secret: Modal proxy token secret.
         temperature: Sampling temperature; 0 is greedy.
@@ -75,9 +79,15 @@ class ChatLlama70B(StructuredAnswers, TokenCounting):
         context_window: Tokens, for `profile`, until `warm_up` or a token count reads the server's.
         max_connections: Most requests in flight.
         ingress: How the endpoint answers while it sleeps; "auto" finds out.
+        session_affinity: Send a hash of LangGraph's `thread_id` as `Modal-Session-ID`, so that a conversation stays on
+            the replica that has its earlier turns cached. None means on `*.modal.direct` only.
         allow_insecure: Permit plain http to another machine.
+        price_per_hour: Dollars an hour that the container costs; then `response_metadata["cost"]` estimates every
+            answer's. Environment: `LLAMA70B_PRICE_PER_HOUR`, or `LLAMA70B_PROFILE` for a list price.
         on_progress: Told of every step of a cold start. Callback handlers get `llama70b_cold_start` events too.
         progress_bar: Show a bar while waking; None shows one on a terminal and in a notebook.
+        on_interrupt: "return": a stream that is cut off after it has begun ends with what had arrived and
+            `finish_reason` "interrupted" in `response_metadata`. "raise": with an error that carries it.
     """
 
     @property
@@ -124,6 +134,14 @@ class ChatLlama70B(StructuredAnswers, TokenCounting):
             defaults["structured_outputs"] = self.structured_outputs
         return plan(messages, defaults=defaults, stop=stop, given=given)
 
+    def _options(
+        self, call: Plan, endpoint: Endpoint, on_progress: OnProgress, run: BaseRunManager | None
+    ) -> dict[str, Any]:
+        """Return what a client's call takes besides the request."""
+        headers = {**self._session_headers(endpoint, thread_of(run)), **call.headers}
+        options = {"timeout": call.timeout, "max_retries": call.max_retries, "on_progress": on_progress}
+        return {**options, "headers": headers} if headers else options
+
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -133,16 +151,14 @@ class ChatLlama70B(StructuredAnswers, TokenCounting):
     ) -> ChatResult:
         try:
             call = self._plan(messages, stop, kwargs)
-            completion = self._client().chat(
-                call.request,
-                timeout=call.timeout,
-                max_retries=call.max_retries,
-                on_progress=listener(run_manager, call.on_progress),
-            )
+            client = self._client()
+            tell = listener(run_manager, call.on_progress)
+            with recorded(run_manager):
+                completion = client.chat(call.request, **self._options(call, client.endpoint, tell, run_manager))
         except Llama70BError as error:
             raise as_langchain(error) from error.__cause__
         self._note_answer()
-        return to_result(completion, call.answer_tool)
+        return to_result(completion, call.answer_tool, call.request.max_tokens)
 
     async def _agenerate(
         self,
@@ -153,16 +169,15 @@ class ChatLlama70B(StructuredAnswers, TokenCounting):
     ) -> ChatResult:
         try:
             call = self._plan(messages, stop, kwargs)
-            completion = await self._async_client().chat(
-                call.request,
-                timeout=call.timeout,
-                max_retries=call.max_retries,
-                on_progress=async_listener(run_manager, call.on_progress),
-            )
+            client = await self._async_client()
+            tell = async_listener(run_manager, call.on_progress)
+            options = self._options(call, client.endpoint, tell, run_manager)
+            with recorded(run_manager):
+                completion = await client.chat(call.request, **options)
         except Llama70BError as error:
             raise as_langchain(error) from error.__cause__
         self._note_answer()
-        return to_result(completion, call.answer_tool)
+        return to_result(completion, call.answer_tool, call.request.max_tokens)
 
     def _stream(
         self,
@@ -173,13 +188,13 @@ class ChatLlama70B(StructuredAnswers, TokenCounting):
     ) -> Iterator[ChatGenerationChunk]:
         try:
             call = self._plan(messages, stop, kwargs)
-            make = ChunkMaker(call.answer_tool)
-            with self._client().stream(
-                call.request,
-                timeout=call.timeout,
-                max_retries=call.max_retries,
-                on_progress=listener(run_manager, call.on_progress),
-            ) as stream:
+            make = ChunkMaker(call.answer_tool, call.request.max_tokens)
+            client = self._client()
+            tell = listener(run_manager, call.on_progress)
+            options = self._options(call, client.endpoint, tell, run_manager)
+            with recorded(run_manager):  # for the call's beginning only: this generator shares its caller's context
+                stream = client.stream(call.request, on_interrupt=call.on_interrupt, **options)
+            with stream:
                 for delta in stream:
                     if (chunk := make.chunk(delta)) is not None:
                         if run_manager is not None:
@@ -199,13 +214,12 @@ class ChatLlama70B(StructuredAnswers, TokenCounting):
     ) -> AsyncIterator[ChatGenerationChunk]:
         try:
             call = self._plan(messages, stop, kwargs)
-            make = ChunkMaker(call.answer_tool)
-            stream = await self._async_client().stream(
-                call.request,
-                timeout=call.timeout,
-                max_retries=call.max_retries,
-                on_progress=async_listener(run_manager, call.on_progress),
-            )
+            make = ChunkMaker(call.answer_tool, call.request.max_tokens)
+            client = await self._async_client()
+            tell = async_listener(run_manager, call.on_progress)
+            options = self._options(call, client.endpoint, tell, run_manager)
+            with recorded(run_manager):
+                stream = await client.stream(call.request, on_interrupt=call.on_interrupt, **options)
             async with stream:
                 async for delta in stream:
                     if (chunk := make.chunk(delta)) is not None:
@@ -216,6 +230,36 @@ class ChatLlama70B(StructuredAnswers, TokenCounting):
                 yield make.last(stream.completion)
         except Llama70BError as error:
             raise as_langchain(error) from error.__cause__
+
+    def invoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - the base class's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Return the answer; see `BaseChatModel.invoke`."""
+        token = STREAM_CONFIG.set(ensure_config(config))
+        try:
+            return super().invoke(input, config, stop=stop, **kwargs)
+        finally:
+            STREAM_CONFIG.reset(token)
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - the base class's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Return the answer; see `BaseChatModel.ainvoke`."""
+        token = STREAM_CONFIG.set(ensure_config(config))
+        try:
+            return await super().ainvoke(input, config, stop=stop, **kwargs)
+        finally:
+            STREAM_CONFIG.reset(token)
 
     def stream(
         self,
@@ -230,7 +274,7 @@ class ChatLlama70B(StructuredAnswers, TokenCounting):
         chunks = super().stream(input, config, stop=stop, **kwargs)
         # A cold start happens before the first chunk, so the config is lent for that step only: a generator shares
         # its caller's context, and what stayed set between two steps would leak into it.
-        token = STREAM_CONFIG.set(config)
+        token = STREAM_CONFIG.set(lent(config, self.callbacks))
         try:
             first = next(chunks)
         except StopIteration:
@@ -252,7 +296,7 @@ class ChatLlama70B(StructuredAnswers, TokenCounting):
         config = {**ensure_config(config), "run_id": (config or {}).get("run_id") or uuid4()}
         whole = cast("AsyncGenerator[AIMessageChunk, None]", super().astream(input, config, stop=stop, **kwargs))
         async with aclosing(whole) as chunks:
-            token = STREAM_CONFIG.set(config)
+            token = STREAM_CONFIG.set(lent(config, self.callbacks))
             try:
                 first = await anext(chunks)
             except StopAsyncIteration:
@@ -299,7 +343,7 @@ class ChatLlama70B(StructuredAnswers, TokenCounting):
     ) -> float:
         """Wake the endpoint; see `warm_up`. `on_progress` may return an awaitable."""
         try:
-            client = self._async_client()
+            client = await self._async_client()
             waited = await client.wait_until_ready(async_listener(None, on_progress), timeout=timeout, probe=probe)
             served = await client.models()
         except Llama70BError as error:

@@ -5,6 +5,7 @@ with Client() as client:                       # LLAMA70B_BASE_URL, LLAMA70B_API
     print(client.chat(ChatRequest(messages=(Message("user", "Say hello"),))).text)
 """
 
+from llama70b._observe import Recorder, Run, RunContext, RunEnd, observing, set_default_recorder
 from llama70b._secret import Secret
 from llama70b._stream import AsyncChatStream, ChatStream
 from llama70b._version import __version__
@@ -46,6 +47,10 @@ __all__ = [
     "Message",
     "ModelInfo",
     "NamedTool",
+    "Recorder",
+    "Run",
+    "RunContext",
+    "RunEnd",
     "Secret",
     "StructuredOutputs",
     "Timeouts",
@@ -56,4 +61,6 @@ __all__ = [
     "ToolSpec",
     "Usage",
     "__version__",
+    "observing",
+    "set_default_recorder",
 ]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from llama70b import _wire
 from llama70b._status import Refusal, error_in_answer, refusal_in
 from llama70b.errors import IncompleteStream, Llama70BError, ProtocolError
-from llama70b.types import Completion, Delta, Logprob, ToolCall, ToolCallDelta, Usage
+from llama70b.types import Completion, Delta, ToolCall, ToolCallDelta, Usage
 
 MAX_STREAM_BYTES = 64 * 1024 * 1024
+_TEXT = (str, type(None))  # a tuple: a union costs a microsecond a fragment
+INTERRUPTED = "interrupted"
+"""`finish_reason` of an answer that was cut off and is returned all the same (`on_interrupt="return"`)."""
 
 
 class _Call:
@@ -38,7 +40,7 @@ class Assembler:
         self._reasoning: list[str] = []
         self._calls: dict[int, _Call] = {}
         self._slots: dict[int, int] = {}  # the wire's index -> the call now meant by it
-        self._logprobs: list[Logprob] = []
+        self._logprobs: list[Any] = []  # as received
         self._finish_reason: str | None = None
         self._stop_reason: str | int | None = None
         self._usage: Usage | None = None
@@ -46,6 +48,7 @@ class Assembler:
         self._usage_given = False
         self._head: dict[str, Any] = {}
         self._metrics: dict[str, Any] | None = None
+        self._cut_by: dict[str, str] | None = None
 
     def push(self, kind: str, data: str) -> Delta | None:
         """Take one event; return what it adds, None if that is nothing.
@@ -98,7 +101,7 @@ class Assembler:
             self._stop_reason = delta.stop_reason = choice.get("stop_reason")
         if choice.get("logprobs") is not None and (logprobs := _wire.logprobs(choice["logprobs"])) is not None:
             delta.logprobs = logprobs
-            self._logprobs.extend(logprobs)
+            self._logprobs.extend(choice["logprobs"]["content"])
         return delta
 
     def _usage_only(self, chunk: dict[str, Any]) -> Delta | None:
@@ -125,11 +128,13 @@ class Assembler:
             function = item.get("function")
             function = function if isinstance(function, dict) else {}
             call_id, name, arguments = item.get("id"), function.get("name"), function.get("arguments")
-            if not all(isinstance(text, str | None) for text in (call_id, name, arguments)):
+            if not (isinstance(call_id, _TEXT) and isinstance(name, _TEXT) and isinstance(arguments, _TEXT)):
                 raise ProtocolError("a tool call of the stream has an id, a name or arguments that are not text")
             slot = self._slot(item.get("index"), position, call_id, name)
             fragment = ToolCallDelta(index=slot, id=call_id, name=name, arguments=arguments or "")
-            call = self._calls.setdefault(slot, _Call(call_id))
+            call = self._calls.get(slot)
+            if call is None:
+                call = self._calls[slot] = _Call(call_id)
             call.id = call.id or call_id
             call.name = call.name or name or ""
             call.arguments.append(fragment.arguments)
@@ -143,7 +148,9 @@ class Assembler:
         starts the next one, and fragments without an id belong to the one begun last under their index.
         """
         index = index if isinstance(index, int) else position
-        slot = self._slots.setdefault(index, index if index not in self._calls else self._next_slot())
+        slot = self._slots.get(index)
+        if slot is None:
+            slot = self._slots[index] = index if index not in self._calls else self._next_slot()
         known = self._calls.get(slot)
         if known is not None and known.id and call_id and call_id != known.id:
             begun = next((n for n, call in self._calls.items() if call.id == call_id), None)
@@ -175,10 +182,45 @@ class Assembler:
             for index, call in sorted(self._calls.items())
         )
 
+    @property
+    def begun(self) -> bool:
+        """Whether any part of the answer had arrived."""
+        return bool(self._text or self._calls or self._reasoning)
+
+    @property
+    def pieces(self) -> int:
+        """Pieces of text and fragments of tool calls so far: about one a token."""
+        fragments = sum(len(call.arguments) for call in self._calls.values())
+        return len(self._text) + len(self._reasoning) + fragments
+
+    def arrived(self) -> dict[str, Any]:
+        """Return what a record of the run says of what has arrived; no text."""
+        model = self._head.get("model")
+        parts = [*self._text, *(part for call in self._calls.values() for part in call.arguments)]
+        return {
+            "model": model if isinstance(model, str) else None,
+            "usage": self._usage,
+            "finish_reason": self._finish_reason,
+            "answer_chars": sum(map(len, parts)),
+        }
+
     def interrupted(self, error: Llama70BError) -> Llama70BError:
         """Put all that had arrived on an error, and return it."""
         error.text, error.tool_calls, error.usage = "".join(self._text), self.tool_calls, self._usage
         return error
+
+    def unfinished(self) -> IncompleteStream:
+        """Return the error for a stream that ended without `finish_reason`."""
+        return IncompleteStream(
+            "the stream ended without finish_reason: the answer is cut off", request_id=self._request_id
+        )
+
+    def cut_by(self, error: Llama70BError) -> Delta:
+        """Take what has arrived for the answer, `finish_reason` "interrupted"; return the delta that says so."""
+        self._finish_reason = INTERRUPTED
+        self._cut_by = {"type": type(error).__name__, "message": error.message}
+        choice = {"index": 0, "delta": {}, "finish_reason": INTERRUPTED}
+        return Delta(finish_reason=INTERRUPTED, raw={**self._head, "choices": [choice], "error": self._cut_by})
 
     def completion(self) -> Completion:
         """Return the whole answer.
@@ -187,9 +229,7 @@ class Assembler:
             IncompleteStream: The stream ended without `finish_reason`.
         """
         if self._finish_reason is None:
-            raise IncompleteStream(
-                "the stream ended without finish_reason: the answer is cut off", request_id=self._request_id
-            )
+            raise self.unfinished()
         message: dict[str, Any] = {"role": "assistant", "content": "".join(self._text)}
         if self._reasoning:
             message["reasoning"] = "".join(self._reasoning)
@@ -204,10 +244,11 @@ class Assembler:
             "finish_reason": self._finish_reason,
             "stop_reason": self._stop_reason,
         }
+        if self._logprobs:
+            choice["logprobs"] = {"content": self._logprobs}
         raw: dict[str, Any] = {**self._head, "object": "chat.completion", "choices": [choice], "usage": self._raw_usage}
         if self._metrics is not None:
             raw["metrics"] = self._metrics
-        answer = _wire.completion(raw)
-        if not self._logprobs:
-            return answer
-        return replace(answer, choices=(replace(answer.choices[0], logprobs=tuple(self._logprobs)),))
+        if self._cut_by is not None:
+            raw["error"] = self._cut_by
+        return _wire.completion(raw)

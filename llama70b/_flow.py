@@ -59,6 +59,7 @@ class CallFlow:
     Attributes:
         cold_s: Seconds spent waiting for the endpoint to wake.
         posts: How often the request was sent.
+        sent: When it was sent last, on the monotonic clock; None before.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class CallFlow:
     ) -> None:
         self.cold_s = 0.0
         self.posts = 0
+        self.sent: float | None = None
         self._context = context
         self._method: Literal["GET", "POST"] = method
         self._url = url
@@ -84,9 +86,10 @@ class CallFlow:
             Llama70BError: See the tree in `errors`.
         """
         while True:
+            op = self._send()
             self.posts += 1
-            sent = self._context.now()
-            outcome = yield self._send()
+            self.sent = sent = self._context.now()
+            outcome = yield op
             if isinstance(outcome, Reply) and outcome.status == SEE_OTHER:
                 outcome = yield from self._fetch_held(outcome, sent)
             match outcome:

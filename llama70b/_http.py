@@ -33,6 +33,7 @@ _KEEPALIVE_S = 4.0
 """Below the 5 s after which vLLM's uvicorn closes an idle connection, so that we close first."""
 _SLACK_S = 0.2
 _ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+_STOPS = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
 
 
 @functools.cache
@@ -59,13 +60,14 @@ def _client_options(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
-def _headers(endpoint: Endpoint, op: Send, request_id: str) -> dict[str, str]:
+def _headers(op: Send, context: Context) -> dict[str, str]:
     headers = {
+        **context.headers,
         "Accept": "text/event-stream" if op.stream else "application/json",
         "Accept-Encoding": "identity",
         "User-Agent": f"llama70b/{__version__}",
-        "X-Request-Id": request_id,
-        **endpoint.auth_headers(),
+        "X-Request-Id": context.request_id,
+        **context.endpoint.auth_headers(),
     }
     if op.body is not None:
         headers["Content-Type"] = "application/json"
@@ -116,7 +118,7 @@ def _failure(error: Exception, op: Send, *, reused: bool, answered: bool) -> Fai
 def _check_encoding(response: httpx.Response) -> None:
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
-        raise ProtocolError(f"the answer is compressed ({encoding}), which was not asked for")
+        raise ProtocolError(f"the answer is compressed ({encoding[:20]}), which was not asked for")
 
 
 def _set_aside(response: httpx.Response) -> None:
@@ -128,10 +130,12 @@ async def _aset_aside(response: httpx.Response) -> None:
     _set_aside(response)
 
 
-def _lowered(response: httpx.Response) -> dict[str, str]:
-    headers = {name.lower(): value for name, value in response.headers.items()}
+def _lowered(response: httpx.Response, endpoint: Endpoint) -> dict[str, str]:
+    """Return the headers, with our credentials struck out, should a server echo them."""
+    struck = endpoint.striker()
+    headers = {name.lower(): struck(value) for name, value in response.headers.items()}
     location = response.extensions["location"]
-    return headers if location is None else {**headers, "location": location}
+    return headers if location is None else {**headers, "location": struck(location)}
 
 
 def _is_stream(response: httpx.Response, op: Send) -> bool:
@@ -149,7 +153,7 @@ def _built(
         op.method,
         op.url,
         content=op.body,
-        headers=_headers(context.endpoint, op, context.request_id),
+        headers=_headers(op, context),
         extensions={"timeout": limits, "trace": trace},
     )
     request.headers.pop("cookie", None)  # a proxy's cookie is no credential of ours
@@ -200,6 +204,8 @@ def _pieces(response: httpx.Response) -> Generator[bytes, None, None]:
         yield from response.iter_raw()
     except _ERRORS as error:
         raise _broken(error) from error
+    except _STOPS as error:
+        raise _cleaned(error) from None
 
 
 async def _apieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
@@ -209,6 +215,8 @@ async def _apieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
             yield chunk
     except _ERRORS as error:
         raise _broken(error) from error
+    except _STOPS as error:
+        raise _cleaned(error) from None
 
 
 class SyncHttp:
@@ -252,6 +260,12 @@ class SyncHttp:
 
     def exchange(self, op: Send, context: Context) -> Reply | Failure:
         """Send one request."""
+        try:
+            return self._exchange(op, context)
+        except _STOPS as error:
+            raise _cleaned(error) from None
+
+    def _exchange(self, op: Send, context: Context) -> Reply | Failure:
         http, slots = self._connection(), self._slots
         whole = ReadLimit(op.limit if op.within is None else op.within, context.now)
         try:
@@ -277,7 +291,7 @@ class SyncHttp:
                 held = False  # the stream gives the slot back
                 limit = _stream_limit(request, context)
                 opened = OpenStream(response, _pieces(response), limit, give_back, self._unclosed)
-                return Reply(OK, _lowered(response), opened=opened)
+                return Reply(OK, _lowered(response, context.endpoint), opened=opened)
             try:
                 body = _Body(response, limit)
                 for chunk in response.iter_raw():
@@ -285,7 +299,9 @@ class SyncHttp:
                         return failure
             finally:
                 response.close()
-            return Reply(response.status_code, _lowered(response), context.endpoint.redacted(body.whole()))
+            return Reply(
+                response.status_code, _lowered(response, context.endpoint), context.endpoint.redacted(body.whole())
+            )
         except ProtocolError as error:
             return Failure("protocol", error.message)
         except _ERRORS as error:
@@ -317,6 +333,12 @@ class AsyncHttp:
 
     async def exchange(self, op: Send, context: Context) -> Reply | Failure:
         """Send one request."""
+        try:
+            return await self._exchange(op, context)
+        except _STOPS as error:
+            raise _cleaned(error) from None
+
+    async def _exchange(self, op: Send, context: Context) -> Reply | Failure:
         whole = ReadLimit(op.limit if op.within is None else op.within, context.now)
         try:
             async with asyncio.timeout(min(context.timeouts.pool, whole.left())):
@@ -341,7 +363,7 @@ class AsyncHttp:
                     held = False  # the stream gives the slot back
                     limit = _stream_limit(request, context)
                     opened = AsyncOpenStream(response, _apieces(response), limit, self._slots.release)
-                    return Reply(OK, _lowered(response), opened=opened)
+                    return Reply(OK, _lowered(response, context.endpoint), opened=opened)
                 try:
                     body = _Body(response, limit)
                     async for chunk in response.aiter_raw():
@@ -349,7 +371,9 @@ class AsyncHttp:
                             return failure
                 finally:
                     await response.aclose()
-            return Reply(response.status_code, _lowered(response), context.endpoint.redacted(body.whole()))
+            return Reply(
+                response.status_code, _lowered(response, context.endpoint), context.endpoint.redacted(body.whole())
+            )
         except TimeoutError as error:
             _cleaned(error)
             return Failure("timeout", f"{op.limit:g} s (timeouts.{op.limit_name})")

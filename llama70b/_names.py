@@ -1,4 +1,9 @@
-"""Names of vLLM's request fields, for both adapters."""
+"""Names both adapters need: vLLM's request fields, the finish reasons of cut-off answers."""
+
+from llama70b._assemble import INTERRUPTED
+
+CUT_OFF = frozenset(("length", INTERRUPTED))
+"""Finish reasons of an answer that is not whole."""
 
 ENGINE_FIELDS = frozenset(
     """

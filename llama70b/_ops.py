@@ -129,6 +129,7 @@ class Context:
         wall: Unix seconds, for dates in headers.
         dice: Uniform in [0, 1).
         request_id: Sent as `X-Request-Id`, the same over retries, so that the server's log shows duplicates.
+        headers: Further headers of every exchange of this call; see `endpoint.checked_headers`.
     """
 
     endpoint: Endpoint
@@ -139,6 +140,7 @@ class Context:
     wall: Callable[[], float]
     dice: Callable[[], float]
     request_id: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def cold_start_timeout(context: Context, elapsed: float) -> ColdStartTimeout:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import warnings
 from typing import Any
 
 from llama70b.types import ColdStartProgress
@@ -37,7 +38,9 @@ class ProgressBar:
 
     def _show(self, progress: ColdStartProgress) -> None:
         if self._bar is None:
-            from tqdm.auto import tqdm  # noqa: PLC0415 - costs 50 ms and is rarely needed
+            with warnings.catch_warnings():  # of a notebook without ipywidgets, where the bar is text
+                warnings.simplefilter("ignore")
+                from tqdm.auto import tqdm  # noqa: PLC0415 - costs 50 ms and is rarely needed
 
             form = "{desc} {bar}{postfix}" if progress.estimate_s else "{desc}{postfix}"
             self._bar = tqdm(total=_FULL, desc=f"waking {self._what}", bar_format=form, leave=False)

@@ -26,13 +26,12 @@ class Secret:
         Raises:
             ConfigurationError: It is empty or holds something a header cannot carry.
         """
-        value = value.strip()
-        if not value:
+        self._value, value = value.strip(), ""  # an error raised here may be printed with this frame's variables
+        if not self._value:
             raise ConfigurationError(f"{name} is empty", hint="leave it out or give a real one")
         # httpx would refuse such a header too, but print its value in the error text.
-        if not (value.isascii() and value.isprintable()):
+        if not (self._value.isascii() and self._value.isprintable()):
             raise ConfigurationError(f"{name} holds a line break or a character outside printable ASCII")
-        self._value = value
 
     def get_secret_value(self) -> str:
         """Return the credential in the clear (pydantic's name for it)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -9,9 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from llama70b._assemble import MAX_STREAM_BYTES, Assembler
-from llama70b._flow import CallFlow
+from llama70b._call import Call
 from llama70b._opened import AsyncOpenStream, OpenStream
-from llama70b._ops import Context
 from llama70b._readlimit import ReadLimit
 from llama70b._sse import SSEDecoder
 from llama70b.errors import IncompleteStream, Llama70BError, RequestTimeout, ResponseTooLarge, StreamStalled
@@ -21,22 +21,30 @@ from llama70b.types import Completion, Delta, Timing
 class _State:
     """What is done between two reads, whoever reads."""
 
-    def __init__(self, flow: CallFlow, context: Context, started: float, limit: ReadLimit) -> None:
-        self.assembler = Assembler(request_id=context.request_id)
+    def __init__(self, call: Call, limit: ReadLimit) -> None:
+        self.assembler = Assembler(request_id=call.context.request_id)
         self.completion: Completion | None = None
-        self.request_id = context.request_id
+        self.request_id = call.context.request_id
         self._decoder = SSEDecoder()
-        self._context = context
-        self._flow = flow
-        self._started = started
+        self._call = call
+        self._context = call.context
+        self._struck = call.context.endpoint.striker()
         self._first: float | None = None
-        self._deadline = started + flow.cold_s + context.timeouts.total
+        self._deadline = call.started + call.flow.cold_s + call.context.timeouts.total
         self._bytes = 0
         self._limit = limit
-        self._wait_on()
+        self._wait_for_first()
+        if call.recording is not None:
+            call.recording.watch(self, self.assembler)
+
+    def _wait_for_first(self) -> None:
+        """Begin to wait for the first event: the headers may come before the prompt has been read."""
+        limits, now = self._context.timeouts, self._context.now()
+        sent = now if self._call.flow.sent is None else self._call.flow.sent
+        self._limit.ends_at(min(max(sent + limits.first_byte, now + limits.stream_idle), self._deadline))
 
     def _wait_on(self) -> None:
-        """Begin to wait for an event: heartbeats and pieces of one do not move this on."""
+        """Begin to wait for the next event: heartbeats and pieces of one do not move this on."""
         self._limit.ends_at(min(self._context.now() + self._context.timeouts.stream_idle, self._deadline))
 
     def take(self, chunk: bytes) -> Iterator[Delta]:
@@ -49,10 +57,10 @@ class _State:
             if not data or data.isspace():
                 continue  # a heartbeat in the shape of an event
             moved_on = True
-            delta = self.assembler.push(kind, data)
+            delta = self.assembler.push(kind, self._struck(data))
             if delta is not None:
                 if self._first is None:
-                    self._first = self._context.now() - self._started
+                    self._note_first()
                 yield delta
             if self.assembler.done:
                 return
@@ -61,40 +69,73 @@ class _State:
         if moved_on:
             self._wait_on()  # from now, not from when they came: the caller may have taken its time with them
         if self._limit.over:  # only heartbeats came, or the caller was slower than the whole call may take
-            raise self.too_slow()
+            raise self._too_slow()
 
-    def too_slow(self) -> RequestTimeout:
+    def _note_first(self) -> None:
+        now = self._context.now()
+        self._first = now - self._call.started
+        if self._call.recording is not None:
+            self._call.recording.first_token = now
+
+    def _too_slow(self) -> RequestTimeout:
         """Return the error for the limit that has passed."""
         limits = self._context.timeouts
         if self._context.now() >= self._deadline:
             return RequestTimeout(f"the stream took longer than {limits.total:g} s (timeouts.total)")
+        if self._first is None and limits.first_byte > limits.stream_idle:
+            return StreamStalled(f"no event of the stream within {limits.first_byte:g} s (timeouts.first_byte)")
         return StreamStalled(f"no event of the stream for more than {limits.stream_idle:g} s (timeouts.stream_idle)")
 
-    def ended_by(self, error: Llama70BError) -> None:
-        """Raise an error with all that had arrived on it; not for a break after the answer's own end."""
-        if isinstance(error, StreamStalled | IncompleteStream) and self.assembler.finished:
-            return  # only [DONE], or usage, is missing
+    def end(self, error: Llama70BError | None) -> Iterator[Delta]:
+        """Yield what comes after all other deltas, and set `completion`.
+
+        Args:
+            error: What ended the reading, None if the stream simply ended.
+
+        Raises:
+            Llama70BError: The answer was cut off, and that is not to be returned; all that had arrived is on it.
+        """
+        if not self.assembler.finished:
+            error = error or self.assembler.unfinished()
+        elif isinstance(error, RequestTimeout | IncompleteStream):
+            error = None  # only [DONE], or usage, is missing
         if isinstance(error, StreamStalled):
-            error = self.too_slow()
-        raise self._partial(error) from error.__cause__
+            error, error.__cause__ = self._too_slow(), error.__cause__
+        if error is not None:
+            error.request_id = self.request_id
+            self.assembler.interrupted(error)
+            error.text = self._struck(error.text)
+            if not (self._call.on_interrupt == "return" and error.retryable and self.assembler.begun):
+                # Without the frames it came through: they hold what was received, and some loggers print variables.
+                raise error.with_traceback(None)
+            yield self.assembler.cut_by(error)
+        if (last := self.assembler.last()) is not None:
+            yield last
+        self._finish(error)
 
-    def _partial(self, error: Llama70BError) -> Llama70BError:
-        error.request_id = self.request_id
-        return self.assembler.interrupted(error)
-
-    def finish(self) -> None:
-        """Set `completion`; raises IncompleteStream if the answer had no end."""
-        try:
-            answer = self.assembler.completion()
-        except Llama70BError as error:
-            raise self._partial(error) from None
+    def _finish(self, error: Llama70BError | None) -> None:
         timing = Timing(
-            total_s=self._context.now() - self._started,
+            total_s=self._context.now() - self._call.started,
             first_token_s=self._first,
-            cold_start_s=self._flow.cold_s,
-            attempts=self._flow.posts,
+            cold_start_s=self._call.flow.cold_s,
+            attempts=self._call.flow.posts,
         )
-        self.completion = replace(answer, request_id=self.request_id, timing=timing)
+        answer = replace(
+            self.assembler.completion(), request_id=self.request_id, timing=timing, cost=self._call.cost(timing)
+        )
+        self.completion = answer
+        if self._call.recording is not None:
+            self._call.recording.answered(answer, interrupted_by=error)
+
+    def failed(self, error: BaseException) -> None:
+        """Record what ended the stream; after its end, nothing."""
+        self._call.failed(error)
+
+    def left(self, error: BaseException | None = None) -> None:
+        """Record that its reader left it, because of an error perhaps; after its end, nothing."""
+        if self._call.recording is not None:
+            cancelled = isinstance(error, CancelledError | KeyboardInterrupt | SystemExit)
+            self._call.recording.stopped("cancelled" if cancelled else "closed")
 
 
 class ChatStream:
@@ -103,9 +144,9 @@ class ChatStream:
     Leaving early closes the connection, and the server stops generating.
     """
 
-    def __init__(self, opened: OpenStream, flow: CallFlow, context: Context, started: float) -> None:
+    def __init__(self, opened: OpenStream, call: Call) -> None:
         self._opened = opened
-        self._state = _State(flow, context, started, opened.limit)
+        self._state = _State(call, opened.limit)
         self._events = _read(opened, self._state)
 
     @property
@@ -125,10 +166,12 @@ class ChatStream:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._state.left(error)
         self.close()
 
     def close(self) -> None:
         """Stop reading and close the connection. A read going on in another thread ends with IncompleteStream."""
+        self._state.left()
         try:
             self._events.close()
         except ValueError:  # a generator that is running
@@ -138,6 +181,8 @@ class ChatStream:
 
 
 def _read(opened: OpenStream, state: _State) -> Generator[Delta, None, None]:
+    fault: Llama70BError | None = None
+    chunk = b""
     try:
         try:
             for chunk in opened.pieces:
@@ -146,15 +191,16 @@ def _read(opened: OpenStream, state: _State) -> Generator[Delta, None, None]:
                     opened.drain()
                     break
         except Llama70BError as error:
-            state.ended_by(error)
-        if (last := state.assembler.last()) is not None:
-            yield last
-        state.finish()
+            fault, chunk = error, b""
+        yield from state.end(fault)
     except GeneratorExit:
         raise  # from `close`, which closes, or from the garbage collector, which may take no lock (see `_opened`)
-    except BaseException:
+    except BaseException as error:
         opened.close()
+        state.failed(error)
         raise
+    finally:
+        fault = None  # an error that holds this frame must not be held by it
     opened.close()
 
 
@@ -164,9 +210,9 @@ class AsyncChatStream:
     Leaving early closes the connection, and the server stops generating.
     """
 
-    def __init__(self, opened: AsyncOpenStream, flow: CallFlow, context: Context, started: float) -> None:
+    def __init__(self, opened: AsyncOpenStream, call: Call) -> None:
         self._opened = opened
-        self._state = _State(flow, context, started, opened.limit)
+        self._state = _State(call, opened.limit)
         self._events = _aread(opened, self._state)
 
     @property
@@ -188,10 +234,12 @@ class AsyncChatStream:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
+        self._state.left(error)
         await self.aclose()
 
     async def aclose(self) -> None:
         """Stop reading and close the connection. A read going on in another task ends with IncompleteStream."""
+        self._state.left()
         try:
             await self._events.aclose()
         except RuntimeError as error:
@@ -201,6 +249,8 @@ class AsyncChatStream:
 
 
 async def _aread(opened: AsyncOpenStream, state: _State) -> AsyncGenerator[Delta, None]:
+    fault: Llama70BError | None = None
+    chunk = b""
     try:
         try:
             async with aclosing(opened.pieces) as pieces:
@@ -211,9 +261,14 @@ async def _aread(opened: AsyncOpenStream, state: _State) -> AsyncGenerator[Delta
                         await opened.drain()
                         break
         except Llama70BError as error:
-            state.ended_by(error)
-        if (last := state.assembler.last()) is not None:
-            yield last
-        state.finish()
+            fault, chunk = error, b""
+        for delta in state.end(fault):
+            yield delta
+    except GeneratorExit:
+        raise  # as in `_read`: from `aclose`, or because nobody holds the stream any more
+    except BaseException as error:
+        state.failed(error)
+        raise
     finally:
+        fault = None
         await opened.aclose()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -32,8 +34,9 @@ class Timeouts:
         connect: To open a connection.
         pool: To get a free slot under `Endpoint.max_connections`.
         write: For the socket to take a piece of the request.
-        first_byte: From sending a streaming request, or a poll for a held answer, to the answer's headers. Modal
-            cuts a held request at 150 s, so less than that loses answers there.
+        first_byte: From sending a streaming request to the answer's headers, and on to its first event (the prompt is
+            read meanwhile); from a poll for a held answer to its headers. Modal cuts a held request at 150 s, so less
+            than that loses answers there.
         stream_idle: Between two events of a stream; heartbeats do not count.
         total: For a whole call, waiting for a cold start not included.
         cold_start: For waking, counted apart from `total`.
@@ -99,6 +102,7 @@ class Endpoint:
         context_window: Tokens, if you know better than the server's `/v1/models`.
         ingress: How the endpoint answers while it sleeps; `auto` finds out.
         allow_insecure: Permit plain http to another machine.
+        price_per_hour: Dollars an hour while the container is up; answers then carry an estimate of their cost.
     """
 
     base_url: str
@@ -112,6 +116,7 @@ class Endpoint:
     context_window: int | None = None
     ingress: Ingress = "auto"
     allow_insecure: bool = False
+    price_per_hour: float | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__  # the dataclass is frozen; normalising is part of its construction
@@ -133,6 +138,10 @@ class Endpoint:
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigurationError(f"{name} is {value!r}: give a whole number, {least} or more")
 
+        price = self.price_per_hour
+        if price is not None and (isinstance(price, bool) or not 0 <= price < float("inf")):
+            raise ConfigurationError(f"price_per_hour is {price!r}: give dollars an hour, 0 or more")
+
     @classmethod
     def from_env(
         cls,
@@ -145,16 +154,16 @@ class Endpoint:
 
         Args:
             prefix: `LLAMA70B`, or `LLAMA8B` for the sibling. Read are `<prefix>_BASE_URL`, `_API_KEY`, `_MODAL_KEY`,
-                `_MODAL_SECRET`, `_MODEL`; nothing else, in particular no `OPENAI_*`.
+                `_MODAL_SECRET`, `_MODEL`, and `_PRICE_PER_HOUR` or `_PROFILE` for the price; nothing else, in
+                particular no `OPENAI_*`.
             environ: Instead of `os.environ`.
             **explicit: Fields of `Endpoint`; None means not given.
 
         Raises:
             ConfigurationError: No URL anywhere, or a value that cannot work.
         """
-        env = os.environ if environ is None else environ
         given = {name: value for name, value in explicit.items() if value is not None}
-        url_from_env = env.get(f"{prefix}_BASE_URL", "").strip()
+        url_from_env = _variable(environ, f"{prefix}_BASE_URL")
         if "base_url" not in given:
             if not url_from_env:
                 raise ConfigurationError("no endpoint is configured", hint=_NO_URL_HINT.format(env=prefix))
@@ -164,11 +173,18 @@ class Endpoint:
         names = ("api_key", "modal_key", "modal_secret")
         if key_is_for_us and not any(name in given for name in names):
             for name in names:
-                value = env.get(f"{prefix}_{name.upper()}", "").strip()
-                if value:
-                    given[name] = Secret(value, name=f"{prefix}_{name.upper()}")
-        if "model" not in given and (model := env.get(f"{prefix}_MODEL", "").strip()):
+                # In no variable of this frame: what is raised here may be printed with them.
+                if _variable(environ, variable := f"{prefix}_{name.upper()}"):
+                    given[name] = Secret(_variable(environ, variable), name=variable)
+        if "model" not in given and (model := _variable(environ, f"{prefix}_MODEL")):
             given["model"] = model
+        if "price_per_hour" not in given and (
+            _variable(environ, f"{prefix}_PRICE_PER_HOUR") or _variable(environ, f"{prefix}_PROFILE")
+        ):
+            from llama70b.cost.prices import price_from_env  # noqa: PLC0415 - for those who gave a price only
+
+            if (price := price_from_env(prefix=prefix, environ=environ)) is not None:
+                given["price_per_hour"] = price.dollars_per_hour
         return cls(**given)
 
     @property
@@ -202,10 +218,29 @@ class Endpoint:
 
     def redacted(self, received: bytes) -> bytes:
         """Return what a server sent with our credentials struck out: some echo a key they refuse."""
-        for secret in (self.api_key, self.modal_key, self.modal_secret):
-            if isinstance(secret, Secret) and len(secret.get_secret_value()) >= _MIN_REDACTED:
-                received = received.replace(secret.get_secret_value().encode(), b"**********")
+        for clear in self._clear():
+            received = received.replace(clear.encode(), b"**********")
         return received
+
+    def striker(self) -> Callable[[str], str]:
+        """Return a function that strikes our credentials out of text a server sent; as `redacted`, for many texts."""
+        clear = self._clear()  # in a function's cell, where no dump of an object that holds the function shows it
+
+        def struck(received: str) -> str:
+            for one in clear:
+                if one in received:
+                    received = received.replace(one, "**********")
+            return received
+
+        return struck
+
+    def _clear(self) -> list[str]:
+        """Return what is struck out: each credential, as it is and as JSON writes it."""
+        found = []
+        for secret in (self.api_key, self.modal_key, self.modal_secret):
+            if isinstance(secret, Secret) and len(value := secret.get_secret_value()) >= _MIN_REDACTED:
+                found += [value] if (written := json.dumps(value)[1:-1]) == value else [value, written]
+        return found
 
     def replace(self, **changes: Any) -> Endpoint:
         """Return a copy with some fields changed.
@@ -247,6 +282,41 @@ def origin_of(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
     default_port = 443 if parts.scheme == "https" else 80
     return parts.scheme, (parts.hostname or "").lower(), parts.port or default_port
+
+
+def _variable(environ: Mapping[str, str] | None, name: str) -> str:
+    return (os.environ if environ is None else environ).get(name, "").strip()
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 5.6.2
+_OURS = frozenset(
+    "accept accept-encoding connection content-encoding content-length content-type expect host te trailer"
+    " transfer-encoding upgrade user-agent x-request-id".split()
+)
+_CREDENTIALS = frozenset("api-key authorization cookie modal-key modal-secret proxy-authorization x-api-key".split())
+
+
+def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the further headers of a call, if they may be sent.
+
+    Such as `Modal-Session-ID`, by which Modal leads the calls of a conversation to the same container. They go with
+    every exchange of the call, retries and polls included, and like the credentials to the endpoint's origin only.
+
+    Raises:
+        ConfigurationError: One is no header, carries a credential, or is the client's own. Its value is not shown.
+    """
+    checked = {}
+    for name, value in (headers or {}).items():
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            raise ConfigurationError("headers has a name that no header can have", hint="letters, digits and hyphens")
+        if name.lower() in _CREDENTIALS:
+            raise ConfigurationError(f"headers may not carry {name}", hint="give credentials to the Endpoint")
+        if name.lower() in _OURS:
+            raise ConfigurationError(f"headers may not set {name}: the client does")
+        if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
+            raise ConfigurationError(f"headers[{name!r}] is no text of one line in printable ASCII")
+        checked[name] = value.strip()
+    return checked
 
 
 def _same_origin(one: str, other: str) -> bool:

@@ -9,6 +9,7 @@
     ├── BadRequest                  400, 422: the server refused the request (also a ValueError)
     │   └── ContextOverflow         the prompt does not fit the window
     ├── RateLimited                 429
+    ├── BudgetExceeded              your own limit on money or wake-ups: nothing was sent
     ├── EndpointUnavailable         503 from a live server, or an endpoint that never answers
     │   └── ColdStartTimeout        still waking at the deadline
     ├── ServerError                 other 5xx
@@ -144,6 +145,33 @@ class RateLimited(Llama70BError):
     def __init__(self, message: str, *, retry_after: float | None = None, **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
         self.retry_after = retry_after
+
+
+class BudgetExceeded(Llama70BError):
+    """A limit you set is reached; nothing was sent.
+
+    Attributes:
+        spent: Dollars of this day, or wake-ups of the last hour.
+        limit: The limit, in the same unit.
+        unit: `usd_per_day` or `wakes_per_hour`.
+        resets_at: Unix seconds (UTC) when the same call is allowed again.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        spent: float = 0.0,
+        limit: float = 0.0,
+        unit: str = "",
+        resets_at: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(message, **kwargs)
+        self.spent = spent
+        self.limit = limit
+        self.unit = unit
+        self.resets_at = resets_at
 
 
 class EndpointUnavailable(Llama70BError):

@@ -274,6 +274,7 @@ class Completion:
         metrics: vLLM's per-request metrics (milliseconds), if it reports them.
         request_id: The `X-Request-Id` we sent.
         timing: Seconds as the client saw them.
+        cost: Estimate of what it cost, if the endpoint's price is known; see `llama70b.cost.answer_cost`.
         raw: The JSON object as received; for a stream, one of the same shape put together from the chunks.
     """
 
@@ -286,6 +287,7 @@ class Completion:
     metrics: Json | None = None
     request_id: str | None = None
     timing: Timing | None = None
+    cost: Json | None = None
     raw: Json = field(default_factory=dict)
 
     @property

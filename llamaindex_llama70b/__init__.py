@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llamaindex_llama70b._errors import (
     AuthenticationError,
     BadRequest,
+    BudgetExceeded,
     ColdStartTimeout,
     ConfigurationError,
     ConnectionFailed,
@@ -43,11 +44,13 @@ from llamaindex_llama70b.llm import Llama70B
 
 if TYPE_CHECKING:
     from llamaindex_llama70b.agent import create_syllogism_agent
+    from llamaindex_llama70b.query_engine import SyllogismQueryEngine
 
 __all__ = [
     "REACT_STOP",
     "AuthenticationError",
     "BadRequest",
+    "BudgetExceeded",
     "ColdStartEvent",
     "ColdStartTimeout",
     "ConfigurationError",
@@ -70,6 +73,7 @@ __all__ = [
     "ResponseTooLarge",
     "ServerError",
     "StreamStalled",
+    "SyllogismQueryEngine",
     "ToolArgumentsInvalid",
     "ToolCallMissing",
     "create_syllogism_agent",
@@ -84,4 +88,8 @@ def __getattr__(name: str) -> Any:
         from llamaindex_llama70b import agent  # noqa: PLC0415
 
         return agent.create_syllogism_agent
+    if name == "SyllogismQueryEngine":
+        from llamaindex_llama70b import query_engine  # noqa: PLC0415
+
+        return query_engine.SyllogismQueryEngine
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

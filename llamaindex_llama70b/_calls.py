@@ -10,7 +10,7 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
 from llama_index.core.utils import get_tokenizer
 
-from llama70b import AsyncChatStream, ChatStream
+from llama70b import AsyncChatStream, ChatStream, observing
 from llama70b.endpoint import DEFAULT_CONTEXT_WINDOW
 from llamaindex_llama70b._connection import Connected
 from llamaindex_llama70b._convert import chat_response
@@ -36,15 +36,17 @@ class Calls(Connected):
 
     def _answer(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
         client, call = self.client, self._guarded(self._understood(messages, kwargs))
-        answer = client.chat(call.request, timeout=call.timeout, max_retries=call.max_retries, on_progress=announce)
+        with observing(framework="llamaindex"):
+            answer = client.chat(call.request, timeout=call.timeout, max_retries=call.max_retries, on_progress=announce)
         self._awake()
         return chat_response(answer, single_call=call.single_call)
 
     async def _aanswer(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatResponse:
         client, call = self.aclient, await self._aguarded(self._understood(messages, kwargs))
-        answer = await client.chat(
-            call.request, timeout=call.timeout, max_retries=call.max_retries, on_progress=announce
-        )
+        with observing(framework="llamaindex"):
+            answer = await client.chat(
+                call.request, timeout=call.timeout, max_retries=call.max_retries, on_progress=announce
+            )
         self._awake()
         return chat_response(answer, single_call=call.single_call)
 
@@ -53,7 +55,14 @@ class Calls(Connected):
 
         def begin() -> ChatStream:
             request = self._guarded(call).request
-            stream = client.stream(request, timeout=call.timeout, max_retries=call.max_retries, on_progress=announce)
+            with observing(framework="llamaindex"):
+                stream = client.stream(
+                    request,
+                    timeout=call.timeout,
+                    max_retries=call.max_retries,
+                    on_progress=announce,
+                    on_interrupt=call.on_interrupt,
+                )
             self._awake()
             return stream
 
@@ -66,9 +75,14 @@ class Calls(Connected):
 
         async def begin() -> AsyncChatStream:
             request = (await self._aguarded(call)).request
-            stream = await client.stream(
-                request, timeout=call.timeout, max_retries=call.max_retries, on_progress=announce
-            )
+            with observing(framework="llamaindex"):
+                stream = await client.stream(
+                    request,
+                    timeout=call.timeout,
+                    max_retries=call.max_retries,
+                    on_progress=announce,
+                    on_interrupt=call.on_interrupt,
+                )
             self._awake()
             return stream
 

@@ -15,7 +15,7 @@ from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, Sec
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 
 from llama70b import AsyncClient, Client, Endpoint, ModelInfo, Secret, StructuredOutputs, Timeouts
-from llama70b.client import OnProgress
+from llama70b.client import OnInterrupt
 from llama70b.endpoint import DEFAULT_CONTEXT_WINDOW, DEFAULT_MODEL, Ingress
 from llama70b.errors import Llama70BError
 from llamaindex_llama70b._names import renamed
@@ -85,11 +85,13 @@ class Connected(FunctionCallingLLM):
     context_window: int | None = Field(default=None, gt=0, description="Tokens, instead of the server's figure.")
     ingress: Ingress = Field(default="auto", description="How a sleeping endpoint answers.")
     allow_insecure: bool = Field(default=False, description="Permit plain http to another machine.")
+    price_per_hour: float | None = Field(default=None, ge=0, description="Dollars an hour; answers then have a cost.")
     strict: bool = Field(default=True, description="Constrain tool arguments to their schema.")
     context_guard: GuardMode = Field(default="error", description="What to do before sending what cannot fit.")
     additional_kwargs: dict[str, Any] = Field(default_factory=dict, description="Further request fields, by name.")
     on_progress: Callable[..., Any] | None = Field(default=None, exclude=True, repr=False)
     progress_bar: bool | None = Field(default=None, description="Show a bar while waking; None: on a terminal.")
+    on_interrupt: OnInterrupt = Field(default="raise", description="What becomes of a stream that is cut off.")
 
     _clients: _Clients = PrivateAttr(default_factory=_Clients)
 
@@ -118,6 +120,7 @@ class Connected(FunctionCallingLLM):
             "context_window": self.context_window,
             "ingress": self.ingress,
             "allow_insecure": self.allow_insecure,
+            "price_per_hour": self.price_per_hour,
         }
         return Endpoint.from_env(**explicit, **secrets)
 
@@ -133,8 +136,10 @@ class Connected(FunctionCallingLLM):
             self.max_connections,
             self.ingress,
             self.allow_insecure,
+            self.price_per_hour,
             self.on_progress,
             self.progress_bar,
+            self.on_interrupt,
         )
 
     def _current(self) -> _Clients:
@@ -147,15 +152,16 @@ class Connected(FunctionCallingLLM):
                 held.settings = settings
         return held
 
+    def _client_options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("on_progress", "progress_bar", "on_interrupt")}
+
     @property
     def client(self) -> Client:
         """The blocking client; built at first use."""
         held = self._current()
         with held.lock:
             if held.client is None:
-                held.client = Client(
-                    self._endpoint(), on_progress=_typed(self.on_progress), progress_bar=self.progress_bar
-                )
+                held.client = Client(self._endpoint(), **self._client_options())
             return held.client
 
     @property
@@ -164,9 +170,7 @@ class Connected(FunctionCallingLLM):
         held = self._current()
         with held.lock:
             if held.aclient is None:
-                held.aclient = AsyncClient(
-                    self._endpoint(), on_progress=_typed(self.on_progress), progress_bar=self.progress_bar
-                )
+                held.aclient = AsyncClient(self._endpoint(), **self._client_options())
             return held.aclient
 
     def close(self) -> None:
@@ -231,10 +235,6 @@ class Connected(FunctionCallingLLM):
 def default_model() -> str:
     """Return the served name from the environment, else the package's default."""
     return os.environ.get("LLAMA70B_MODEL", "").strip() or DEFAULT_MODEL
-
-
-def _typed(callback: Callable[..., Any] | None) -> OnProgress | None:
-    return callback
 
 
 def _picklable(value: Any) -> bool:

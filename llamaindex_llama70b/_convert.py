@@ -22,6 +22,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from llama70b import Completion, Logprob, Message, ToolCall
+from llama70b._names import CUT_OFF
 from llama70b.errors import ConfigurationError
 from llama70b.types import Role
 
@@ -135,7 +136,7 @@ def parsed(call: ToolCall, *, cut: bool = False) -> dict[str, Any] | str:
 def assistant_message(
     text: str, reasoning: str, calls: Sequence[ToolCall], kwargs: Sequence[dict[str, Any] | str]
 ) -> ChatMessage:
-    """Return an assistant turn, built without validation because it is built once a token.
+    """Return an assistant turn; built once a token, so what validates slower than it copies is not validated.
 
     Args:
         text: Its text; no text block is made for "" when there are calls.
@@ -147,7 +148,7 @@ def assistant_message(
     if reasoning:
         blocks.append(ThinkingBlock.model_construct(content=reasoning, num_tokens=None, additional_information={}))
     if text or not calls:
-        blocks.append(TextBlock.model_construct(text=text))
+        blocks.append(TextBlock(text=text))
     if not calls:
         return ChatMessage.model_construct(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs={})
     blocks.extend(
@@ -174,7 +175,7 @@ def chat_response(answer: Completion, *, single_call: bool = False, delta: str |
     """
     message = answer.message
     calls = message.tool_calls[:1] if single_call else message.tool_calls
-    cut = answer.finish_reason == "length"
+    cut = answer.finish_reason in CUT_OFF
     kwargs = [parsed(call, cut=cut) for call in calls]
     return ChatResponse(
         message=assistant_message(message.content, message.reasoning or "", calls, kwargs),
@@ -213,6 +214,7 @@ def metadata(answer: Completion) -> dict[str, Any]:
         "system_fingerprint": answer.system_fingerprint,
         "request_id": answer.request_id,
         "metrics": None if answer.metrics is None else dict(answer.metrics),
+        "cost": None if answer.cost is None else dict(answer.cost),
     }
     values |= {name: value for name, value in optional.items() if value is not None}
     if (timing := answer.timing) is not None:

@@ -7,7 +7,7 @@ whatever the provider's SDK raises. So the classes of `llama70b.errors` are rais
     Llama70BError                   everything, see llama70b.errors for the whole tree
     ├── ...
     └── OutputError                 an answer arrived and cannot be used (also a ValueError)
-        ├── OutputTruncated         it was cut off by max_tokens or the window
+        ├── OutputTruncated         it was cut off: by max_tokens, the window, or a fault
         ├── OutputInvalid           it does not fit the asked-for class
         ├── ToolArgumentsInvalid    the arguments of a tool call are no JSON object
         └── ToolCallMissing         a tool call was demanded and none came
@@ -22,6 +22,7 @@ from typing import Any
 from llama70b.errors import (
     AuthenticationError,
     BadRequest,
+    BudgetExceeded,
     ColdStartTimeout,
     ConfigurationError,
     ConnectionFailed,
@@ -47,12 +48,12 @@ class OutputError(Llama70BError, ValueError):
 
 
 class OutputTruncated(OutputError):
-    """The answer was cut off (`finish_reason` is `length`) before it was complete."""
+    """The answer was cut off, by `max_tokens` or (`on_interrupt="return"`) by a fault, before it was complete."""
 
     def __init__(self, what: str, **kwargs: Any) -> None:
         """Say that `what` is incomplete."""
         kwargs.setdefault("hint", "raise max_tokens, shorten the prompt, or ask for a smaller object")
-        super().__init__(f"{what} was cut off: finish_reason is 'length'", **kwargs)
+        super().__init__(f"{what} was cut off before it was complete", **kwargs)
 
 
 class OutputInvalid(OutputError):
@@ -70,6 +71,7 @@ class ToolCallMissing(OutputError):
 __all__ = [
     "AuthenticationError",
     "BadRequest",
+    "BudgetExceeded",
     "ColdStartTimeout",
     "ConfigurationError",
     "ConnectionFailed",

@@ -2,8 +2,9 @@
 
 The estimate. Core's bundled tokenizer (cl100k) counts English prose and code exactly as Llama 3's does, whose
 vocabulary extends the same merges, and overcounts other scripts (Chinese 1.47 times) [notes: llamaindex 5]. So the
-count is an upper bound; for a lower one, tokens of text outside ASCII are taken as a quarter. The template adds 35
-tokens for one user turn, 5 for every further one, and with tools a preamble and every schema pretty-printed.
+count is an upper bound; for a lower one, tokens of text outside ASCII are taken as a quarter. The template adds 30
+tokens and 5 a turn (a first system turn is part of the 30), and with tools a preamble and every schema pretty-printed;
+Meta's own writes tool results as JSON strings, so the upper bound counts them escaped.
 Set `Settings.tokenizer` to Llama 3's own and the estimate is exact but for the template.
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llama70b import ChatRequest, Message
+from llama70b import ChatRequest, Message, ToolSpec
 from llama70b.errors import ContextOverflow
 from llamaindex_llama70b._request import GuardMode
 
@@ -26,9 +27,10 @@ to answer. With it, no packing of a 4096 window was seen to overflow [notes: lla
 DEFAULT_OUTPUT = 512
 """Tokens that packing leaves for the answer when `max_tokens` is not set; the server then gives it all that is left."""
 
-_FIRST_TURN = 35
-_FURTHER_TURN = 5
+_BASE = 30
+_TURN = 5
 _TOOLS = 50
+_TOOLS_SPREAD = 8  # templates word the preamble differently
 _CALL = 12
 _WIDEST_SAVING = 4
 _KEPT = 400  # characters of a shortened tool result, at least
@@ -52,15 +54,16 @@ class Estimate:
 
 def certainly_fits(request: ChatRequest, window: int) -> bool:
     """Return whether a request fits whatever the tokenizer: no text has more tokens than bytes."""
-    size = _template(request) + sum(len(text.encode()) for text in _texts(request))
+    size = _template(request).high + sum(len(text.encode()) for text in _texts(request, wide=True))
     return size + (request.max_tokens or 0) <= window
 
 
 def estimate(request: ChatRequest, count: Count) -> Estimate:
     """Return the tokens of a request's prompt."""
-    total = Estimate(_template(request), _template(request))
-    for text in _texts(request):
-        total += _of_text(text, count)
+    total = _template(request)
+    for plain, wide in zip(_texts(request), _texts(request, wide=True), strict=True):
+        narrow = _of_text(plain, count)
+        total += narrow if plain == wide else Estimate(narrow.low, _of_text(wide, count).high)
     return total
 
 
@@ -106,22 +109,30 @@ def guarded(request: ChatRequest, mode: GuardMode, window: int, count: Count) ->
     return request
 
 
-def _texts(request: ChatRequest) -> list[str]:
-    texts = [message.content for message in request.messages]
+def _texts(request: ChatRequest, *, wide: bool = False) -> list[str]:
+    """Return what stands in the prompt beside the template's own words; `wide`: in the longest form it may take."""
+    texts = [
+        json.dumps(message.content, ensure_ascii=False) if wide and message.role == "tool" else message.content
+        for message in request.messages
+    ]
     texts.extend(call.name + call.arguments for message in request.messages for call in message.tool_calls)
-    texts.extend(_tool_text(tool) for tool in request.tools)
+    texts.extend(_tool_text(tool, wide=wide) for tool in request.tools)
     return texts
 
 
-def _tool_text(tool: Any) -> str:
-    schema = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+def _tool_text(tool: ToolSpec, *, wide: bool) -> str:
+    schema: dict[str, Any] = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    if wide and tool.strict:
+        schema["strict"] = True
     return json.dumps({"type": "function", "function": schema}, indent=4, ensure_ascii=False, default=str)
 
 
-def _template(request: ChatRequest) -> int:
-    calls = sum(len(message.tool_calls) for message in request.messages)
-    turns = max(0, len(request.messages) - 1)
-    return _FIRST_TURN + _FURTHER_TURN * turns + _CALL * calls + (_TOOLS if request.tools else 0)
+def _template(request: ChatRequest) -> Estimate:
+    calls = [len(message.tool_calls) for message in request.messages if message.tool_calls]
+    turns = len(request.messages) - (bool(request.messages) and request.messages[0].role == "system")
+    turns += sum(calls) - len(calls)  # every further call of a turn is sent as a turn of its own
+    low = _BASE + _TURN * turns + _CALL * sum(calls) + (_TOOLS if request.tools else 0)
+    return Estimate(low, low + (_TOOLS_SPREAD + len(request.tools) if request.tools else 0))
 
 
 def _of_text(text: str, count: Count) -> Estimate:

@@ -30,6 +30,7 @@ _FIXED = frozenset(
         "allow_insecure",
         "max_connections",
         "context_window",
+        "price_per_hour",
     )
 )
 _IGNORED = frozenset(("stream", "stream_options"))  # the method called decides; usage is always asked for

@@ -13,6 +13,7 @@ from llama_index.core.bridge.pydantic import BaseModel
 
 from llama70b import ChatRequest, Message, StructuredOutputs, Timeouts
 from llama70b._names import ENGINE_FIELDS
+from llama70b.client import OnInterrupt
 from llama70b.errors import ConfigurationError
 from llamaindex_llama70b._convert import to_message
 from llamaindex_llama70b._names import check_names, renamed
@@ -54,6 +55,7 @@ _KNOWN = frozenset(
         "timeout",
         "max_retries",
         "context_guard",
+        "on_interrupt",
     )
 )
 
@@ -68,6 +70,7 @@ class Call:
         max_retries: For this call, None for the endpoint's.
         single_call: Show only the first tool call of the answer.
         guard: What to do when it cannot fit.
+        on_interrupt: What becomes of a stream that is cut off, None for the model's own.
     """
 
     request: ChatRequest
@@ -75,6 +78,7 @@ class Call:
     max_retries: int | None
     single_call: bool
     guard: GuardMode
+    on_interrupt: OnInterrupt | None = None
 
 
 def understood(messages: Sequence[ChatMessage], settings: Mapping[str, Any], kwargs: Mapping[str, Any]) -> Call:
@@ -122,7 +126,7 @@ def understood(messages: Sequence[ChatMessage], settings: Mapping[str, Any], kwa
         **{name: given.get(name) for name in SAMPLING if name != "stop"},
     )
     single = bool(tools) and parallel is False
-    return Call(request, call.get("timeout"), call.get("max_retries"), single, guard)
+    return Call(request, call.get("timeout"), call.get("max_retries"), single, guard, call.get("on_interrupt"))
 
 
 def _extra(given: Mapping[str, Any], *bodies: Mapping[str, Any]) -> dict[str, Any]:

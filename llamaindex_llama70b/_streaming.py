@@ -77,7 +77,7 @@ class Accumulator:
         self._text += delta.content
         self._reasoning += delta.reasoning
         calls = [call for call in self._calls.values() if call.name]
-        return ChatResponse.model_construct(
+        return ChatResponse(
             message=assistant_message(
                 self._text,
                 self._reasoning,

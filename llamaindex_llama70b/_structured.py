@@ -17,6 +17,7 @@ from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.types import PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 
+from llama70b._names import CUT_OFF
 from llamaindex_llama70b._calls import Calls
 from llamaindex_llama70b._errors import OutputError, OutputInvalid, OutputTruncated
 from llamaindex_llama70b._request import json_schema_format
@@ -48,7 +49,7 @@ def parsed_output(output_cls: type[Model], response: ChatResponse) -> Model:
 
 def _refusal(output_cls: type[BaseModel], response: ChatResponse, error: ValidationError, text: str) -> OutputError:
     refusal: OutputError
-    if response.additional_kwargs.get("finish_reason") == "length":
+    if response.additional_kwargs.get("finish_reason") in CUT_OFF:
         refusal = OutputTruncated(f"the {output_cls.__name__}")
     else:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -113,11 +114,11 @@ class Structured(Calls):
 
     def structured_predict(
         self,
-        output_cls: type[Any],
+        output_cls: type[Model],
         prompt: Any,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
-    ) -> Any:
+    ) -> Model:
         """Return one object of `output_cls`.
 
         Args:
@@ -131,7 +132,8 @@ class Structured(Calls):
             OutputInvalid: It does not fit the class.
         """
         if self._core_does_it():
-            return super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            made: Model = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            return made
         _started(output_cls, prompt, prompt_args)
         response = self.chat(self._asked(prompt, prompt_args), **self._constraint(output_cls, llm_kwargs))
         result = parsed_output(output_cls, response)
@@ -140,14 +142,15 @@ class Structured(Calls):
 
     async def astructured_predict(
         self,
-        output_cls: type[Any],
+        output_cls: type[Model],
         prompt: Any,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
-    ) -> Any:
+    ) -> Model:
         """Return one object of `output_cls`; see `structured_predict`."""
         if self._core_does_it():
-            return await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            made: Model = await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            return made
         _started(output_cls, prompt, prompt_args)
         response = await self.achat(self._asked(prompt, prompt_args), **self._constraint(output_cls, llm_kwargs))
         result = parsed_output(output_cls, response)

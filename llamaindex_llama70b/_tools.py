@@ -11,6 +11,7 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
 
 from llama70b import NamedTool, ToolCall, ToolSpec
+from llama70b._names import CUT_OFF
 from llama70b.errors import ConfigurationError
 from llama70b.types import ToolChoice
 from llamaindex_llama70b._convert import parsed, to_message
@@ -162,11 +163,12 @@ def _calls(response: ChatResponse) -> list[tuple[str, str, dict[str, Any] | str]
 
 
 def _cut(response: ChatResponse) -> bool:
-    return response.additional_kwargs.get("finish_reason") == "length"
+    return response.additional_kwargs.get("finish_reason") in CUT_OFF
 
 
 def _unusable(text: str, response: ChatResponse) -> dict[str, Any]:
-    why = "cut off by max_tokens" if _cut(response) else "not a JSON object"
+    length = response.additional_kwargs.get("finish_reason") == "length"
+    why = "cut off by max_tokens" if length else "cut off" if _cut(response) else "not a JSON object"
     # Two keys, because core hands the only value of a one-key dict to a one-argument tool by position.
     return {"malformed_arguments": text, "error": f"the arguments are {why}"}
 

@@ -20,8 +20,19 @@ from llama_index.core.tools import AsyncBaseTool, FunctionTool, ToolMetadata, To
 from llama_index.core.workflow import Context
 from pydantic import Field
 
-from llama70b.reasoning import SYSTEM_PROMPT, TOOLS, ToolDefinition, call_tool, constrained, for_model, lock
+from llama70b.reasoning import (
+    SYSTEM_PROMPT,
+    TOOLS,
+    ToolDefinition,
+    acheck_assisted,
+    call_tool,
+    constrained,
+    for_model,
+    lock,
+)
+from llama70b.reasoning.assisted import summary_of
 from llama70b.syllogism import Import
+from llamaindex_llama70b._asking import Asking
 
 # No `from __future__ import annotations` here: LlamaIndex finds a tool's context parameter by its annotation itself.
 
@@ -40,6 +51,7 @@ def create_syllogism_agent(
     tool_use: ToolUse = "auto",
     import_: Import = "all_terms",
     max_rounds: int = 4,
+    assist: bool = False,
     system_prompt: str = SYSTEM_PROMPT,
     tools: Sequence[Any] = (),
     **options: Any,
@@ -51,6 +63,8 @@ def create_syllogism_agent(
         tool_use: Whether the model decides to call the checker, or must.
         import_: Convention of existential import.
         max_rounds: Most rounds of tool calls in a turn; then the model must answer.
+        assist: Ask the model about sentences the grammar refuses, one at a time and under guard
+            (`llama70b.reasoning.assisted`); what it read is marked in the result.
         system_prompt: Instructions.
         tools: Further tools.
         **options: Passed to `FunctionAgent`: `name`, `streaming`, `timeout`, `verbose` ...
@@ -70,6 +84,7 @@ def create_syllogism_agent(
         tool_use=tool_use,
         import_=import_,
         max_rounds=max_rounds,
+        assist=assist,
         allow_parallel_tool_calls=False,
         initial_tool_choice="required" if tool_use == "forced" else None,
         **options,
@@ -82,6 +97,7 @@ class SyllogismAgent(FunctionAgent):
     tool_use: ToolUse = Field(default="auto", description="Whether the model decides to call the checker, or must.")
     import_: Import = Field(default="all_terms", description="Convention of existential import.")
     max_rounds: int = Field(default=4, ge=1, description="Most rounds of tool calls in a turn.")
+    assist: bool = Field(default=False, description="Ask the model about sentences the grammar refuses.")
 
     async def take_step(
         self, ctx: Any, llm_input: list[ChatMessage], tools: Sequence[AsyncBaseTool], memory: BaseMemory
@@ -98,12 +114,20 @@ class SyllogismAgent(FunctionAgent):
     async def finalize(self, ctx: Context, output: AgentOutput, memory: BaseMemory) -> AgentOutput:
         """Hold the final answer to the checker's verdict, in the output and in the memory."""
         results: list[ToolCallResult] = await ctx.store.get("current_tool_calls", default=[])
+        text: str = await ctx.store.get("user_msg_str", default="")
+        usage: dict[str, int] = await ctx.store.get(_USAGE_KEY, default=dict(_NO_USAGE))
+        assisted: dict[str, Any] | None = None
+        if self.assist:
+            asking = Asking(self.llm)
+            assisted = summary_of(await acheck_assisted(text, asking.acomplete, import_=self.import_))
+            usage = {name: count + asking.usage[name] for name, count in usage.items()}
         answer = lock(
-            await ctx.store.get("user_msg_str", default=""),
+            text,
             output.response.content or "",
             [told for result in results if (told := _told(result)) is not None],
-            usage=await ctx.store.get(_USAGE_KEY, default=dict(_NO_USAGE)),
+            usage=usage,
             import_=self.import_,
+            assisted=assisted,
         )
         others = [block for block in output.response.blocks if not isinstance(block, TextBlock)]
         held = output.response.model_copy(update={"blocks": [*others, TextBlock(text=answer.answer)]})

@@ -20,11 +20,11 @@ from llama_index.core.tools.types import BaseTool
 
 from llama70b import Secret, StructuredOutputs, Timeouts, TokenCount
 from llama70b._names import ENGINE_FIELDS
-from llama70b.client import OnProgress
+from llama70b.client import OnInterrupt, OnProgress
 from llama70b.endpoint import DEFAULT_CONTEXT_WINDOW, Ingress
 from llamaindex_llama70b._connection import default_model
 from llamaindex_llama70b._convert import completion_response
-from llamaindex_llama70b._events import announce
+from llamaindex_llama70b._events import announce, chat_events, completion_events
 from llamaindex_llama70b._guard import DEFAULT_OUTPUT, TEMPLATE_RESERVE
 from llamaindex_llama70b._names import check_names, renamed
 from llamaindex_llama70b._request import GuardMode
@@ -45,7 +45,8 @@ class Llama70B(Structured):
 
     Nothing is connected before the first call. Every method takes request fields as keyword arguments (`temperature`,
     `max_tokens`, `stop`, `seed`, `regex`, `choice`, `grammar`, `json_schema`, `response_format`, `top_k` ...; also
-    `timeout`, `max_retries`, `context_guard`); they win over `additional_kwargs`, which win over the fields.
+    `timeout`, `max_retries`, `context_guard`, `on_interrupt`); they win over `additional_kwargs`, which win over the
+    fields.
 
     Args:
         model: Name the server serves the model under; None reads `LLAMA70B_MODEL`.
@@ -73,12 +74,16 @@ class Llama70B(Structured):
         context_window: Tokens, instead of what the server says.
         ingress: How a sleeping endpoint answers; `auto` finds out.
         allow_insecure: Permit plain http to another machine.
+        price_per_hour: Dollars an hour that the container costs; then `additional_kwargs["cost"]` estimates every
+            answer's. None reads `LLAMA70B_PRICE_PER_HOUR`, or `LLAMA70B_PROFILE` for a list price.
         strict: Constrain tool arguments to their schema.
         context_guard: What to do before sending what cannot fit the window: `error`, `trim` the oldest turns, `shrink`
             `max_tokens`, or `off`.
         additional_kwargs: Further request fields by their own names.
         on_progress: Told of every step of a cold start; `ColdStartEvent`s are dispatched too.
         progress_bar: Show a bar while waking; None shows one on a terminal.
+        on_interrupt: "return": a stream that is cut off after it has begun ends with what had arrived and
+            `finish_reason` "interrupted". "raise": with an error that carries it.
         **kwargs: Core's own: `system_prompt` (also applied by `chat`, where the conversation has no system turn),
             `callback_manager`, `pydantic_program_mode`, `output_parser` ... Other integrations' names (`api_base`) for
             the same things are taken too, and vLLM's further request fields by name.
@@ -115,11 +120,13 @@ class Llama70B(Structured):
         context_window: int | None = None,
         ingress: Ingress = "auto",
         allow_insecure: bool = False,
+        price_per_hour: float | None = None,
         strict: bool = True,
         context_guard: GuardMode = "error",
         additional_kwargs: dict[str, Any] | None = None,
         on_progress: OnProgress | None = None,
         progress_bar: bool | None = None,
+        on_interrupt: OnInterrupt = "raise",
         **kwargs: Any,
     ) -> None:
         given = {
@@ -148,11 +155,13 @@ class Llama70B(Structured):
             "context_window": context_window,
             "ingress": ingress,
             "allow_insecure": allow_insecure,
+            "price_per_hour": price_per_hour,
             "strict": strict,
             "context_guard": context_guard,
             "additional_kwargs": additional_kwargs,
             "on_progress": on_progress,
             "progress_bar": progress_bar,
+            "on_interrupt": on_interrupt,
         } | renamed(kwargs)
         engine = {name: given.pop(name) for name in ENGINE_FIELDS - set(type(self).model_fields) if name in given}
         check_names(given, type(self).model_fields, type(self).__name__)
@@ -195,7 +204,7 @@ class Llama70B(Structured):
 
     # -- chat --
 
-    @llm_chat_callback()
+    @chat_events
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Return a whole answer.
 
@@ -212,7 +221,7 @@ class Llama70B(Structured):
         """
         return self._answer(messages, kwargs)
 
-    @llm_chat_callback()
+    @chat_events
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Return a whole answer; see `chat`."""
         return await self._aanswer(messages, kwargs)
@@ -244,12 +253,12 @@ class Llama70B(Structured):
 
     # -- complete --
 
-    @llm_completion_callback()
+    @completion_events
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Return the answer to one user turn; see `chat`."""
         return completion_response(self._answer(self._turn(prompt, formatted), kwargs))
 
-    @llm_completion_callback()
+    @completion_events
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Return the answer to one user turn; see `chat`."""
         return completion_response(await self._aanswer(self._turn(prompt, formatted), kwargs))

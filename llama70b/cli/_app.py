@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
 from llama70b import __version__
-from llama70b.cli import _ask, _chat, _check, _doctor, _endpoint, _local, _syllogism
+from llama70b.cli import _ask, _chat, _check, _doctor, _endpoint, _eval, _local, _syllogism, _usage
 from llama70b.cli._common import State
 
 _EPILOG = """\
@@ -51,9 +52,13 @@ app.command("chat")(_chat.chat)
 app.command("check")(_check.check)
 app.command("doctor")(_doctor.doctor)
 app.command("local")(_local.local)
+_syllogism.app.command("eval")(_eval.evaluate)
 app.add_typer(_syllogism.app, name="syllogism")
+app.add_typer(_usage.app, name="usage")
+app.command("recommend")(_usage.recommend)
 
 
 def run() -> None:
-    """Run the command line; ends the process."""
+    """Run the command line; ends the process. What it asks is in the ledger, unless LLAMA70B_LEDGER is off."""
+    os.environ.setdefault("LLAMA70B_LEDGER", "on")
     app(prog_name="llama70b")

@@ -56,6 +56,7 @@ def check(
         list[str] | None,
         typer.Argument(metavar="[ARGUMENT]...", help="Premises and conclusion, in English or Chinese."),
     ] = None,
+    *,
     import_: Annotated[
         ImportChoice, typer.Option("--import", help="all_terms: every class named has a member; none: it may be empty.")
     ] = ImportChoice.ALL_TERMS,

@@ -54,14 +54,14 @@ class Decision:
 
     Attributes:
         told: The checker's result, as `tools.summary` gives it.
-        by: The user's text itself, or a tool call of the model's.
+        by: The user's text itself, a tool call of the model's, or sentences a model read under guard (`assisted`).
         language: Of the question.
         claim: The conclusion asked about, for reading answers.
         open_question: The text asks what follows.
     """
 
     told: Mapping[str, Any]
-    by: Literal["text", "tool"]
+    by: Literal["text", "tool", "assisted"]
     language: str
     claim: Claim | None = None
     open_question: bool = False
@@ -89,7 +89,8 @@ class Answer:
         other_verdict: The verdict under the other convention of existential import, where it differs.
         refused: What could not be read, and why.
         follows: What follows, if that was the question.
-        decided_by: `text` or `tool`, see `Decision`.
+        decided_by: `text`, `tool` or `assisted`, see `Decision`.
+        read_by_model: The user's sentences that a model read, each let pass by the guards.
         tool_calls: How often the model called a tool.
         model_answer: The model's own words.
         agreement: What they say beside the verdict.
@@ -113,6 +114,7 @@ class Answer:
     model_answer: str
     agreement: Agreement
     corrected: bool = field(default=False)
+    read_by_model: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
@@ -123,19 +125,28 @@ class Answer:
         }
 
 
-def decide(text: str, outcomes: Sequence[Mapping[str, Any]] = (), *, import_: Import = "all_terms") -> Decision:
+def decide(
+    text: str,
+    outcomes: Sequence[Mapping[str, Any]] = (),
+    *,
+    import_: Import = "all_terms",
+    assisted: Mapping[str, Any] | None = None,
+) -> Decision:
     """Decide a question.
 
     Args:
         text: The user's question.
         outcomes: Results of the tools the model called for it, in order.
         import_: Convention of existential import.
+        assisted: Result of model-assisted reading (`assisted.summary_of`), for a text that the grammar refuses.
     """
     own = check_argument(text, import_=import_)
     if own.verdict != "refused":
         reading = own.reading
         asked = reading.conclusion if reading else None
         return Decision(summary(own), "text", own.language, claim_of(asked), open_question=asked is None)
+    if assisted is not None and assisted["verdict"] != "refused":
+        return Decision(assisted, "assisted", own.language, open_question="follows" in assisted)
     outside = any(span.reason in _OUTSIDE for span in own.refused)
     reached = [told for told in outcomes if told.get("verdict") not in (None, "refused")]
     if reached and not outside:
@@ -150,6 +161,7 @@ def lock(
     *,
     usage: Mapping[str, int] | None = None,
     import_: Import = "all_terms",
+    assisted: Mapping[str, Any] | None = None,
 ) -> Answer:
     """Hold a model's answer to the checker's verdict.
 
@@ -163,8 +175,9 @@ def lock(
         outcomes: Results of the tools it called, in order.
         usage: Tokens of the turn.
         import_: Convention of existential import.
+        assisted: See `decide`.
     """
-    decision = decide(text, outcomes, import_=import_)
+    decision = decide(text, outcomes, import_=import_, assisted=assisted)
     said = read_stance(model_answer, claim=decision.claim)
     agreement: Agreement = "silent"
     if said.stance is not Stance.UNCLEAR and not decision.open_question:
@@ -190,17 +203,23 @@ def lock(
         model_answer=model_answer,
         agreement=agreement,
         corrected=agreement == "disagrees",
+        read_by_model=tuple(told.get("read_by_model", ())),
     )
 
 
 def _shown(decision: Decision, model_answer: str, agreement: Agreement, *, called: bool) -> str:
-    headline = _HEADLINE["zh" if decision.language == "zh" else "en"].get(decision.verdict, "")
+    verdict = headline(decision)
     if agreement == "agrees":
-        return f"{headline}\n\n{model_answer.strip()}"
+        return f"{verdict}\n\n{model_answer.strip()}"
     if decision.verdict == "refused" and agreement == "silent" and not called and model_answer.strip():
         return model_answer  # small talk: nothing was asked of the checker and nothing is claimed
     explanation = str(decision.told.get("explanation", ""))
-    return explanation if decision.by == "text" else f"{headline}\n\n{explanation}".strip()
+    return explanation if decision.by != "tool" else f"{verdict}\n\n{explanation}".strip()
+
+
+def headline(decision: Decision) -> str:
+    """Return the line that gives the verdict, in the language of the question; "" when nothing was decided."""
+    return _HEADLINE["zh" if decision.language == "zh" else "en"].get(decision.verdict, "")
 
 
 def claim_of(statement: Statement | None) -> Claim | None:

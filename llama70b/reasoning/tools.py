@@ -14,22 +14,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from llama70b.reasoning._guards import ASSISTABLE, Doubt, Proposal, guarded
 from llama70b.syllogism import (
     ArgumentResult,
     Import,
     Quantifier,
     Reading,
+    SentenceReading,
     Statement,
     Term,
     check,
     check_argument,
     read_argument,
+    read_statement,
     spans,
     verbalise,
 )
+from llama70b.syllogism._align import key, same
 
 _MOST_PREMISES = 24
 _MOST_CHARS = 4000
@@ -291,7 +295,54 @@ def _statement(value: object, text: str) -> Statement:
     )
     if subject.name == predicate.name:
         raise _BadArgument("subject and predicate are the same", "a statement relates two different classes")
-    return Statement(quantifier, subject, predicate)
+    statement = Statement(quantifier, subject, predicate)
+    if not any(_says(clause, statement) for clause in spans(text)):
+        raise _BadArgument(f"no sentence of the user's says {str(statement)[:120]!r}", "formalise what the user said")
+    return statement
+
+
+def _says(clause: str, statement: Statement) -> bool:
+    """Whether a clause says a statement, by the grammar's reading of it or by the guards of model-assisted reading."""
+    read = read_statement(clause)
+    if isinstance(read, SentenceReading):
+        return any(_alike(one, statement) for one in (read.statement, read.alternative) if one is not None)
+    if read.reason not in ASSISTABLE or statement.subject.negated or statement.predicate.negated:
+        return False
+    try:
+        guarded(clause, Proposal(statement.quantifier, statement.subject.name, statement.predicate.name))
+    except Doubt:
+        return False
+    return True
+
+
+def _alike(read: Statement, given: Statement) -> bool:
+    """Whether two statements are the same claim over the same words: "no A are B" is "all A are not B"."""
+
+    def forms(statement: Statement) -> list[tuple[Quantifier, Term, Term]]:
+        subject, predicate = statement.terms
+        found = [(statement.quantifier, subject, predicate)]
+        if statement.quantifier in (Quantifier.NO, Quantifier.SOME):
+            found.append((statement.quantifier, predicate, subject))
+        return found + [(kind.obverse, s, p.complement) for kind, s, p in found]
+
+    def bare(term: Term) -> str:
+        kept = [word for word in term.name.lower().split() if word not in _FREE]
+        return " ".join(kept or term.name.lower().split())
+
+    def met(left: Term, right: Term) -> bool:
+        return left.negated == right.negated and same(key(bare(left)), key(bare(right)))
+
+    if read.subject.singular:  # of one individual "all" and "some" say the same
+        given = replace(given, quantifier=_OF_ONE[given.quantifier])
+    return any(a[0] is b[0] and met(a[1], b[1]) and met(a[2], b[2]) for a in forms(read) for b in forms(given))
+
+
+_OF_ONE = {
+    Quantifier.ALL: Quantifier.ALL,
+    Quantifier.SOME: Quantifier.ALL,
+    Quantifier.NO: Quantifier.NO,
+    Quantifier.SOME_NOT: Quantifier.NO,
+}
 
 
 def _own_words(value: object, text: str) -> str:

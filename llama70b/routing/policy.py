@@ -295,8 +295,8 @@ def _asleep(reason: Reason, world: World, policy: Policy, gap: Gap) -> tuple[Tie
     phase = world.strong.state.phase
     if phase == "awake":
         return "70b", reason, False, False
-    # The 8B cannot do what these ask for, so the 70B is waited for, or the caller is told at once.
-    must = reason in {Reason.IMAGES, Reason.CONTEXT, Reason.TOOLS, Reason.STRUCTURED, Reason.FAILED_BEFORE}
+    # A hard fact says that the 8B will not do, so the 70B is waited for, or the caller is told at once.
+    must = reason is not Reason.WORTH
     within = policy.wakes_per_hour is None or world.wakes_last_hour < policy.wakes_per_hour
     may_wake = phase == "warming" or (within and gap.gap >= policy.min_wake_gap)
     match policy.when_asleep:

@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from llama70b.syllogism._kinds import TermKind
-from llama70b.syllogism._morphology import lemmas
+from llama70b.syllogism._lexicon import VERBS
+from llama70b.syllogism._morphology import head_index, lemmas
 from llama70b.syllogism._parse import Note
 from llama70b.syllogism._types import Statement, Term
 
@@ -17,14 +18,31 @@ if TYPE_CHECKING:
 Key = tuple[frozenset[str], ...]
 
 _DROPPED = frozenset({"a", "an", "the"})
-_SAME_WORD = {"which": "that", "who": "that", "are": "is", "individuals": "people", "persons": "people"}
+_SAME_WORD = {
+    "its": "their",
+    "his": "their",
+    "her": "their",
+    "which": "that",
+    "who": "that",
+    "are": "is",
+    "individuals": "people",
+    "persons": "people",
+}
 _LOOSE_PREFIX = re.compile(
-    r"(?:people|individuals|creatures|beings|animals|persons|organisms|substances) "
-    r"(?:(?:who|that|which) (?:are )?|(?=(?:in|on|at|from|inside|outside|with|under|near|without|born|living|made) ))"
+    r"(?:people|individuals|creatures|beings|animals|persons|organisms|substances|objects|items|entities|materials|"
+    r"figures|shapes|products|devices|places|foods|plants|bodies) "
+    r"(?:(?:who|that|which) (?:are )?|(?=(?:in|on|at|from|inside|outside|with|over|under|near|without|born|made|able|"
+    r"eligible|responsible|fond|good|full|\w+ing|\w+ed|\w+er than) ))"
 )
+_PROGRESSIVE = re.compile(r"(?P<stem>\w{2,})ing(?P<rest> .+)")
 _RELATIVE_ADJECTIVE = re.compile(r"(?P<noun>[\w-]+) that are (?P<adjective>[\w-]+)")
-_LOOSE_SUFFIX = re.compile(r" (?:people|individuals?|beings?|creatures?|persons?|organisms?|substances?|materials?)$")
+_LOOSE_SUFFIX = re.compile(
+    r" (?:people|individuals?|beings?|creatures?|persons?|organisms?|substances?|materials?|"
+    r"objects?|items?|entities|entity|figures?|shapes?)$"
+)
 _LOOSE_SUFFIX_ZH = re.compile(r"的(?:人|动物|生物|物质)$")
+_LETTERS = re.compile(r"[A-Z]'?s")
+"""The plural of a letter: "As", "B's"."""
 _NEGATIVE_PREFIX = re.compile(r"non(?!e\b|sense)")
 
 
@@ -33,7 +51,7 @@ def key(name: str) -> Key:
     """Return what two names of one class have in common: for each word the possible base forms."""
     if not name.isascii() and any("\u4e00" <= char <= "\u9fff" for char in name):
         return (frozenset({name.replace(" ", "")}),)
-    words = [word.removesuffix("'s") if len(word) == 3 and word[0].isupper() else word for word in name.split()]  # noqa: PLR2004
+    words = [word[0] if _LETTERS.fullmatch(word) else word for word in name.split()]
     lowered = [_SAME_WORD.get(word.lower(), word.lower()) for word in words]
     kept = [word for word in lowered if word not in _DROPPED] or lowered
     return tuple(lemmas(word) for word in kept)
@@ -58,6 +76,15 @@ def loose(name: str) -> str:
     if not name.isascii() and _LOOSE_SUFFIX_ZH.search(name):
         return _LOOSE_SUFFIX_ZH.sub("", name)
     bare = _LOOSE_SUFFIX.sub("", _LOOSE_PREFIX.sub("", name))
+    if bare != name and bare.istitle() and " " not in bare:
+        return name  # "the wine is French" makes no "French people" of it
+    progressive = _PROGRESSIVE.fullmatch(bare)
+    if progressive:  # "anyone wearing a helmet" wears one
+        stem = progressive["stem"]
+        base = next((form for form in (stem, stem + "e", stem[:-1]) if form in VERBS), None)
+        bare = f"{base}{progressive['rest']}" if base else bare
+    if bare.startswith("with "):
+        bare = "have " + bare.removeprefix("with ")
     restricted = _RELATIVE_ADJECTIVE.fullmatch(bare)
     return f"{restricted['adjective']} {restricted['noun']}" if restricted else bare
 
@@ -131,6 +158,41 @@ class Alignment:
         return Statement(
             statement.quantifier, self.term(statement.subject), self.term(statement.predicate), statement.source
         )
+
+
+def with_heads(statements: Sequence[Statement]) -> tuple[list[Statement], list[Note]]:
+    """Read "the wine is French" as "is French wine" where the argument also speaks of French wine.
+
+    What is a wine in the cellar is a wine: the noun the subject already has adds nothing to the predicate.
+    """
+    terms = {term.name: term for statement in statements for term in statement.terms}
+    notes: list[Note] = []
+
+    def predicate(statement: Statement) -> Term:
+        said, subject = statement.predicate, statement.subject
+        if said.kind not in (TermKind.ADJECTIVE, TermKind.VERB, TermKind.MASS) or subject.negated:
+            return said
+        words = subject.name.split()
+        if subject.singular:
+            return said
+        head = words[head_index(words)]
+        verb = said.name if said.kind is TermKind.VERB else f"are {said.name}"
+        wanted = [
+            key(f"{head} that {verb}"),
+        ]
+        if said.kind is not TermKind.VERB:
+            wanted += [key(f"{said.name} {head}"), key(f"{head} {said.name}")]
+        for name, term in terms.items():
+            if not term.negated and name != subject.name and any(same(key(name), one) for one in wanted):
+                notes.append(Note("same", (name, said.name)))
+                return Term(name, negated=said.negated, kind=term.kind)
+        return said
+
+    changed = [
+        Statement(statement.quantifier, statement.subject, predicate(statement), statement.source)
+        for statement in statements
+    ]
+    return changed, notes
 
 
 def without_prefix_negation(statements: Sequence[Statement]) -> tuple[list[Statement], list[Note]]:

@@ -15,7 +15,7 @@ from llama70b.syllogism._reading import Reading, Refusal, RefusedSpan, SentenceR
 from llama70b.syllogism._verbalise import statement_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from llama70b.syllogism._results import CheckResult, Model
     from llama70b.syllogism._types import Statement
@@ -101,6 +101,7 @@ def check_argument(
     conclusion: str | Statement | None = None,
     *,
     import_: Import = "all_terms",
+    readings: Mapping[tuple[int, int], Statement] | None = None,
 ) -> ArgumentResult:
     """Read an argument and decide it exactly.
 
@@ -108,12 +109,13 @@ def check_argument(
         argument: The whole text; or the premises alone, one sentence each, the conclusion given apart.
         conclusion: The conclusion, when ``argument`` is a list of premises; ``None`` there: what follows?
         import_: Convention of existential import, as for `check`.
+        readings: Readings made elsewhere of stretches of a text that were refused, by their span (start, end).
 
     Returns:
         The result. Text that cannot be read for certain is refused in it, nothing is raised and nothing is guessed.
     """
     if isinstance(argument, str) and conclusion is None:
-        read = read_argument(argument)
+        read = read_argument(argument, readings)
     else:
         premises = [argument] if isinstance(argument, str) else list(argument)
         read = read_sentences(premises, conclusion)

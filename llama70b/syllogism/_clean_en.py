@@ -13,7 +13,7 @@ from llama70b.syllogism._words_en import Words, low
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_TOKEN = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*'?|[,:]|\S")
+_TOKEN = re.compile(r"\d+(?:[,.]\d+)+|[^\W_]+(?:['’.-][^\W_]+)*'?|[,:]|\S")
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": ",", "…": " "})
 _TITLE = re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|St)\.")
 _PARENTHETIC = re.compile(r"\s*,?\s*\b(?:in fact|of course|as a matter of fact)\b\s*,?", re.IGNORECASE)

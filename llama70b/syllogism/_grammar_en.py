@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from llama70b.syllogism import _frames_en as frames
 from llama70b.syllogism import _tables_en as tables
 from llama70b.syllogism._clean_en import (
     decapitalise,
@@ -14,9 +15,10 @@ from llama70b.syllogism._clean_en import (
     without_emphasis,
     without_filler,
 )
-from llama70b.syllogism._kinds import Quantifier, Reason
+from llama70b.syllogism._kinds import Quantifier, Reason, TermKind
 from llama70b.syllogism._logic_words import FORBIDDEN
-from llama70b.syllogism._parse import Certainty, Note, Parse, Unreadable
+from llama70b.syllogism._parse import BOUND, LASTING, PAST, Certainty, Note, Parse, Unreadable
+from llama70b.syllogism._predicate_en import is_bound
 from llama70b.syllogism._subjects_en import (
     UNINFORMATIVE,
     bare,
@@ -27,6 +29,7 @@ from llama70b.syllogism._subjects_en import (
     settle,
     the_only,
 )
+from llama70b.syllogism._tense_en import in_present
 from llama70b.syllogism._terms_en import (
     complement,
     noun_phrase,
@@ -64,9 +67,42 @@ def parse_statement(text: str, *, conclusion: bool = False) -> tuple[Parse, ...]
     try:
         parses = _clause(words)
     except Unreadable as refusal:
-        raise _told(refusal, words) from refusal
+        parses = _past(words)
+        if not parses:
+            raise _told(refusal, words) from refusal
+    if all(parse.certainty is Certainty.CONTEXT for parse in parses):  # "... trained abroad": no verb "abroad"
+        past = _past(words)
+        parses = past if any(parse.certainty is not Certainty.CONTEXT for parse in past) else parses
     source = text.strip()
+    parses = tuple(_bound(parse, source) for parse in parses)
     return tuple(replace(parse, readings=tuple(replace(s, source=source) for s in parse.readings)) for parse in parses)
+
+
+def _bound(parse: Parse, source: str) -> Parse:
+    """Mark a property that holds "their" or "every day"; not where it is named as a class: "things that ..."."""
+    for statement in parse.readings:
+        said = statement.predicate
+        if (
+            said.kind in (TermKind.VERB, TermKind.ADJECTIVE)
+            and is_bound(tuple(said.name.split()))
+            and "thing that" not in source.replace("things that", "thing that")
+        ):
+            return replace(parse, notes=(*parse.notes, Note(BOUND, (said.name,))))
+    return parse
+
+
+def _past(words: Words) -> tuple[Parse, ...]:
+    """Read a clause about the past as if it were about now, and mark it."""
+    present = in_present(words)
+    if present is None:
+        return ()
+    now, lasting = present
+    try:
+        parses = _clause(now)
+    except Unreadable:
+        return ()
+    mark = Note(LASTING if lasting else PAST, ())
+    return tuple(replace(parse, notes=(*parse.notes, mark)) for parse in parses)
 
 
 def _told(refusal: Unreadable, words: Words) -> Unreadable:
@@ -95,7 +131,7 @@ def parse_question(text: str) -> tuple[Parse, ...]:
             singular_verb = first == "does"
             return settle(_question_splits(rest, "does" if singular_verb else "do"))
         return settle(_question_splits(rest, "can"))
-    if first == "must" and len(words) > 2 and "be" in low(words):  # noqa: PLR2004
+    if first in ("must", "would") and len(words) > 2 and "be" in low(words):  # noqa: PLR2004
         border = low(words).index("be")
         both = [(*words[1:border], verb, *words[border + 1 :]) for verb in ("are", "is")]
         return settle(lambda statement=statement: iter(_clause(statement)) for statement in both)  # type: ignore[misc]
@@ -125,10 +161,16 @@ def _clause(words: Words) -> tuple[Parse, ...]:
         raise Unreadable(Reason.NO_STATEMENT)
     if low(words[:2]) in _EXCLAIMED:
         raise Unreadable(Reason.ATTITUDE, " ".join(words[:2]))
-    words, emphatic = without_emphasis(tuple(tables.NAMING_ASIDE.sub(r" \g<named> ", " ".join(words)).split()))
+    domain = frames.DOMAIN.match(" ".join(words))
+    if domain:  # "in the world of animals, all ..."
+        return tuple(
+            replace(parse, notes=(*parse.notes, Note("domain", (domain["D"],))))
+            for parse in _clause(words[len(domain.group().split()) :])
+        )
+    words, emphatic = without_emphasis(tuple(frames.NAMING_ASIDE.sub(r" \g<named> ", " ".join(words)).split()))
     text = " ".join(words)
     lowered = text.lower()
-    for patterns, negate in ((tables.FALSE_PREFIXES, True), (tables.TRUE_PREFIXES, False)):
+    for patterns, negate in ((frames.FALSE_PREFIXES, True), (frames.TRUE_PREFIXES, False)):
         for pattern in patterns:
             match = pattern.fullmatch(lowered)
             if match:
@@ -163,24 +205,24 @@ def _denied(parse: Parse, said: frozenset[str]) -> Parse:
 
 def _alternatives(words: Words, text: str) -> Iterator[Callable[[], Iterator[Parse]]]:
     lowered = text.lower()
-    for frame in tables.FRAMES:
+    for frame in frames.FRAMES:
         match = frame.pattern.fullmatch(lowered)
         if match:
             slots = {name: tuple(text[slice(*match.span(name))].split()) for name in match.groupdict()}
             yield lambda frame=frame, slots=slots: _framed(frame, slots)  # type: ignore[misc]
             return
-    match = tables.AMONG_THERE.fullmatch(lowered) or tables.AMONG.fullmatch(lowered)
+    match = frames.AMONG_THERE.fullmatch(lowered) or frames.AMONG.fullmatch(lowered)
     if match:
         subject, rest = (tuple(text[slice(*match.span(name))].split()) for name in ("S", "R"))
-        there = match.re is tables.AMONG_THERE
+        there = match.re is frames.AMONG_THERE
         if not any(True for _ in predications(rest, anywhere=there)):
             raise Unreadable(Reason.NO_STATEMENT, " ".join(rest))
-        quantifier = tuple(tables.AMONG_QUANTIFIERS[match["Q"]].split())
+        quantifier = tuple(frames.AMONG_QUANTIFIERS[match["Q"]].split())
         rewritten = (*quantifier, *(word for word in subject if word != ","), *rest)
         yield lambda: iter(settle(_alternatives(rewritten, " ".join(rewritten))))
         return
     first = words[0].lower()
-    for only in tables.ONLY:
+    for only in frames.ONLY:
         if low(words[: len(only)]) == only:
             rest = words[len(only) :]
             yield lambda rest=rest: exclusive(rest)  # type: ignore[misc]
@@ -198,7 +240,7 @@ def _alternatives(words: Words, text: str) -> Iterator[Callable[[], Iterator[Par
     yield lambda: bare(words)
 
 
-def _framed(frame: tables.Frame, slots: dict[str, Words]) -> Iterator[Parse]:
+def _framed(frame: frames.Frame, slots: dict[str, Words]) -> Iterator[Parse]:
     subject, notes = noun_phrase(decapitalise(slots["S"]), singular=count_singular(slots["S"]))
     if "P" in slots:
         readings = list(predications(slots["P"], anywhere=True, negative=frame.force is Quantifier.NO))

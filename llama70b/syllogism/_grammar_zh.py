@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NUMBERING = re.compile(r"[（(]?(?:\d{1,2}|[一二三四五六七八九十]|[a-zA-Z])[)）]?")
+_HEADING = re.compile(r"(?P<H>[^：:]{2,40})[：:]\s*")
 _OPEN_REMAINDERS = frozenset({"什么结论", "什么", "哪些结论", "怎样的结论", "什么样的结论"})
 """What is left of "由此能得出什么结论" once its opening marker is taken off."""
 _EVERYTHING = frozenset({"东西", "事物", "任何东西"})
@@ -38,6 +39,7 @@ _FRAMES = tuple(
             rf"(?:有|存在|至少有|至少存在)(?:一个|一些|些|着)?(?:东西|人|事物|个体|物体)?{_BOTH}(?:的(?:东西|人|事物|个体|物体)?)?",
             Quantifier.SOME,
         ),
+        (r"不存在(?:任何)?不(?P<X>.+?)的(?P<S>[^的]+)", Quantifier.ALL),
         (r"不存在(?:任何)?是(?P<P>.+?)的(?P<S>[^的]+)", Quantifier.NO),
         (
             r"(?P<S>.+?)(?:和|与|跟)(?P<P>.+?)(?:没有交集|不相交|互不相交|互不相容|没有重叠|不重叠|互斥|是互斥的)",
@@ -97,6 +99,9 @@ def _sentence(text: str, start: int, end: int, role: PieceRole, *, asked: bool) 
     while match := tables.LABEL.match(text[start:end]):
         role = "premise" if match["premise"] else "conclusion" if match["conclusion"] else role
         start += match.end()
+    heading = _HEADING.match(text[start:end])
+    if heading and tables.ASIDE.match(heading["H"]):
+        start += heading.end()
     body = text[start:end]
     if start >= end or _NUMBERING.fullmatch(body):
         return [], role
@@ -206,7 +211,9 @@ def _read(body: str) -> list[Parse]:
     for frame, force in _FRAMES:
         match = frame.fullmatch(body)
         if match:
-            return [Parse((Statement(force, noun(match["S"]), noun(match["P"])),))]
+            said = match.groupdict()
+            predicate = verb(said["X"]) if "X" in said else noun(said["P"])
+            return [Parse((Statement(force, noun(said["S"]), predicate),))]
     for pattern, force, wide in tables.DETERMINERS:
         match = pattern.match(body)
         if match and match.end() < len(body):
@@ -343,6 +350,8 @@ def noun(text: str) -> Term:
         return verb(stripped[1:]).complement
     if adjective and stripped.startswith("是"):
         return noun(stripped[1:])
+    if adjective and re.match(r"不可.", stripped):  # "不可降解的"
+        return noun(stripped[1:] + "的").complement
     if text.startswith("是") and len(text) > 1:
         return noun(text[1:])
     if text in tables.NAMES:

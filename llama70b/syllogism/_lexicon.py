@@ -64,7 +64,7 @@ INVARIANT_NOUNS = frozenset(
 SINGULAR_IN_S = frozenset(
     """
     bus gas lens news physics mathematics economics politics ethics linguistics statistics logic acoustics gymnastics
-    athletics genetics mechanics dynamics optics electronics aerobics phonetics semantics pragmatics classics measles
+    athletics genetics mechanics dynamics optics electronics aerobics phonetics semantics pragmatics measles
     mumps diabetes rabies christmas atlas canvas bias alias pancreas cosmos chaos always perhaps yes this his its has
     is was does us thus less species series tennis chess james charles socrates aristoteles hercules achilles moses
     jesus zeus thales euclides archimedes pythagoras sophocles aristophanes pericles thomas nicholas texas kansas
@@ -99,7 +99,7 @@ MASS_NOUNS = frozenset(
     graphite kryptonite mithril dna rna protein cholesterol fat insulin caffeine nicotine cocaine heroin cannabis
     honesty patience loyalty generosity humility charity gratitude laziness pride envy greed jealousy ignorance
     violence pain pleasure evil virtue gossip tobacco lemonade porridge mayonnaise toothpaste detergent kerosene
-    methane propane ozone ammonia acid sweat
+    lightning thunder helium neon argon humanity software methane propane ozone ammonia acid sweat
     """.split()
 )
 """Nouns that stand without an article in the singular and are no names."""
@@ -224,6 +224,9 @@ VERBS = frozenset(
     whirl widen wield wipe wobble wreck wrinkle zap zip
     digress disobey disperse distribute donate drool edit embrace emigrate emit establish evaporate exceed exhibit
     exist
+    assault audit blackmail bribe compile compost continue creep debug deflate draft envy expire flood germinate grieve
+    hike import improvise kidnap manufacture mentor mop need parade pity plunge put qualify repent report review riot
+    ship sin smuggle splash squirt stop sue take tear tow vandalize waltz
     facilitate fascinate ferment flicker flirt forage fund gleam gossip guzzle harvest highlight hiss hoard host
     """.split()
 )

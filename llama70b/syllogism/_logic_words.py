@@ -136,6 +136,36 @@ PERFECTS = frozenset(
 MEASURES = frozenset({"number", "numbers", "amount", "amounts", "quantity", "quantities", "portion", "deal", "share"})
 """Nouns that, before "of", make an amount."""
 
+DATING = frozenset("in before after since from until by during".split())
+"""Prepositions before a year."""
+
+BOUNDING = frozenset("over under above below than of at".split())
+"""Prepositions before a measure."""
+
+ORDINALS = frozenset("first second third fourth fifth sixth seventh eighth ninth tenth last ground top".split())
+"""Words that number a floor, a row, a grade."""
+
+IDIOMS = frozenset(
+    tuple(phrase.split())
+    for phrase in (
+        "black and white|rock and roll|bed and breakfast|arts and crafts|trial and error|safe and sound|"
+        "fish and chips|law and order|science and technology|research and development"
+    ).split("|")
+)
+"""Phrases of one meaning that hold an "and"."""
+
+UNITS = frozenset(
+    """metres meters metre meter feet foot inches inch miles mile kilometres kilometers km cm mm kg kilograms kilos
+    grams pounds tons tonnes degrees years months weeks days hours minutes seconds dollars euros litres liters watts
+    volts""".split()
+)
+
+NUMBERED = frozenset(
+    """group grade level page chapter version route highway flight room class section zone line platform building
+    apartment floor row century shelf lane aisle street avenue unit stage phase formula""".split()
+)
+"""Nouns that a number names: "group 18"."""
+
 HEDGES = tuple(
     tuple(phrase.split())
     for phrase in "in general|in practice|in theory|in principle|on average|on the whole|as a rule|at times|in part|"

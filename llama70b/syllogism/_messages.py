@@ -76,6 +76,21 @@ NOTES: dict[str, tuple[str, str]] = {
     "can_be": ("“can be” is taken as “are”", "“能是”按“是”理解"),
     "described": ("“{0}” is taken as what it is", "“{0}”按实际如此理解"),
     "person": ("“{0}” is taken as said of anything", "“{0}”按适用于任何事物理解"),
+    "bound": ("“{0}” is taken as one property", "“{0}”按一个整体的性质理解"),
+    "domain": ("“{0}” is taken as what the whole argument is about", "“{0}”按整个论证的范围理解"),
+    "past": (
+        "the past tense is taken as one time throughout",
+        "过去时按同一时间理解",
+    ),
+    "lasting": (
+        "what was done in the past is taken as a lasting property",
+        "过去发生的事按持续的性质理解",
+    ),
+    "by_model": ("a model read this sentence as “{0}”", "这一句由模型读作“{0}”"),
+    "aligned_by_model": (
+        "a model took “{0}” and “{1}” for the same class",
+        "模型把“{0}”和“{1}”看作同一类",
+    ),
     "same": ("“{0}” and “{1}” are taken as the same class", "“{0}”和“{1}”按同一类理解"),
     "prefix": ("“{0}” is taken as the opposite of “{1}”", "“{0}”按“{1}”的反面理解"),
     "last_is_conclusion": ("no conclusion is marked, so the last sentence is taken as it", "没有标明结论，取最后一句"),

@@ -129,7 +129,7 @@ def base_form(verb: str, *, known: frozenset[str]) -> str | None:
     """
     if verb in _BASE_FORM:
         return _BASE_FORM[verb]
-    if not verb.endswith("s") or verb.endswith(("ss", "us", "is")):
+    if len(verb) < 3 or not verb.endswith("s") or verb.endswith(("ss", "us", "is")):  # noqa: PLR2004 - "s"
         return None
     candidates = lemmas(verb) - {verb}
     for form in sorted(candidates):
@@ -172,6 +172,11 @@ def head_index(words: Sequence[str]) -> int:
     for index in range(1, len(words)):
         following = lowered[index + 1] if index + 1 < len(words) else ""
         if lowered[index] in PREPOSITIONS or lowered[index] in RELATIVES:
+            described = index > 1 and lowered[index - 1] in _BEFORE_PREPOSITION  # "foods rich in sugar"
+            return index - 2 if described else index - 1
+        if lowered[index] == "here":
+            return index - 1
+        if following == "than" and lowered[index] != "other":
             return index - 1
         participle = lowered[index].endswith(("ed", "ing")) or lowered[index] in PARTICIPLES
         if participle and following in _POST_MODIFIER_STARTS:
@@ -180,6 +185,14 @@ def head_index(words: Sequence[str]) -> int:
 
 
 _POST_MODIFIER_STARTS = PREPOSITIONS | {"a", "the", "an"}
+
+
+_BEFORE_PREPOSITION = frozenset(
+    """rich fond good prone full free capable responsible suitable eligible available aware afraid proud guilty high low
+    close subject visible necessary dependent interested familiar poor native common unique immune allergic sensitive
+    resistant safe dangerous harmful useful ready fit relevant loyal kind devoted open used skilled bad""".split()
+)
+"""Adjectives that stand behind their noun with a preposition."""
 
 
 def one_of(name: str) -> str:

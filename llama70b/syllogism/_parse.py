@@ -26,6 +26,16 @@ class Certainty(IntEnum):
 DEFINITE = "definite"
 """Code of the note on "the whale": one individual or the kind; the reader accepts it only where that cannot matter."""
 
+PAST = "past"
+"""Code of the note on a past tense: accepted only in an argument that stays in one tense."""
+
+LASTING = "lasting"
+"""Code of the note on a lasting result of the past ("were built in 1920"), or on a perfect ("have passed the exam")."""
+
+BOUND = "bound"
+"""Code of the note on a property with words that elsewhere point out of the sentence ("lose their leaves", "practise
+every day"): accepted only where another statement names the same property, so that it is one term throughout."""
+
 DEMONSTRATIVE = "these"
 """Code of the note on "these fruits": accepted only where the same words name the class throughout."""
 

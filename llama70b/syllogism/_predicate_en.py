@@ -18,7 +18,7 @@ from llama70b.syllogism._logic_words import (
     RELATIVES,
 )
 from llama70b.syllogism._morphology import head_index, looks_plural, looks_singular
-from llama70b.syllogism._parse import Certainty, Note, Unreadable
+from llama70b.syllogism._parse import LASTING, Certainty, Note, Unreadable
 from llama70b.syllogism._types import Term
 from llama70b.syllogism._words_en import Words, guard, is_letter, is_mass, low
 from llama70b.syllogism._wrappers_en import WRAPPERS
@@ -111,6 +111,27 @@ def refuse_perfect_or_group(words: Sequence[str]) -> None:
         refuse_group(words[1:])
 
 
+def perfect_of(words: Sequence[str], *, lasting: bool) -> Predication | None:
+    """Read "have passed the exam", "has not been tagged" as a property that lasts; None if it is no perfect.
+
+    Args:
+        words: The predicate.
+        lasting: Say that it is taken so; not in a relative clause, which only names the class.
+    """
+    lowered = low(words)
+    if lowered[0] not in ("have", "has"):
+        return None
+    denied = lowered[1:2] in (("not",), ("never",))
+    rest = tuple(words[2:] if denied else words[1:])
+    if not rest or not (rest[0].lower() == "been" or is_perfect(("have", *low(rest)))):
+        return None
+    if len(rest) == 1 and rest[0].lower() == "been":
+        return None
+    guard(rest[1:] if rest[0].lower() == "been" else rest)
+    term = Term(" ".join(("have", *rest)), kind=TermKind.VERB)
+    return Predication(term, negated=denied, notes=(Note(LASTING),) if lasting else ())
+
+
 def is_perfect(lowered: Words) -> bool:
     """Whether "have" makes a past tense: "have flown", "have arrived"; not "have horned heads"."""
     second, third = lowered[1:2], lowered[2:3]
@@ -141,6 +162,47 @@ def is_participle(word: str) -> bool:
     )
 
 
+_TIMES = frozenset(
+    "day week month year night morning evening afternoon weekend summer winter spring autumn time".split()
+)
+
+
+def without_bound(words: Words) -> Words:
+    """Drop, for the guard only, words of a verb phrase that belong to the property and bind nothing outside it.
+
+    "Lose their leaves", "practise every day", "jog regularly", "expand when heated", "help others".
+    """
+    lowered = low(words)
+    kept: list[str] = []
+    for index, word in enumerate(words):
+        following = lowered[index + 1] if index + 1 < len(words) else ""
+        last = index == len(words) - 1
+        dropped = index > 0 and (
+            (lowered[index] in ("their", "its", "his", "her") and bool(following))
+            or (lowered[index] == "every" and following in _TIMES - {"time"})
+            or (lowered[index] == "equal" and following.endswith("s"))
+            or (lowered[index] in ("regularly", "longer", "faster", "better", "earlier", "harder", "higher") and last)
+            or (lowered[index] == "when" and following.endswith("ed") and index + 2 == len(words))
+            or (lowered[index] == "others" and last and index == 1)
+        )
+        if not dropped:
+            kept.append(word)
+    return tuple(kept)
+
+
+def is_plain_verb(words: Sequence[str]) -> bool:
+    """Whether "save" and "last" are verbs here: "save fuel", "last forever"; not "save Rex bark"."""
+    lowered = low(words)
+    if lowered[0] in ("save", "saves"):
+        return len(words) == 2 and not words[1][0].isupper()  # noqa: PLR2004
+    return lowered[0] in ("last", "lasts") and lowered[1:2] in (("forever",), ("long",))
+
+
+def is_bound(words: Words) -> bool:
+    """Whether a verb phrase holds such words."""
+    return without_bound(words) != words
+
+
 def verb_phrase(words: Sequence[str], *, negative: bool = False) -> Term:
     """Read a verb phrase in its base form as a class.
 
@@ -153,8 +215,13 @@ def verb_phrase(words: Sequence[str], *, negative: bool = False) -> Term:
     if len(words) > 1 and words[-1].lower() in ADVERBS:
         words = words[:-1]
     lowered = low(words)
-    if lowered[0] == "have" and len(words) > 2 and FORBIDDEN.get(lowered[1]) is Reason.NUMBER:  # noqa: PLR2004
-        guard((words[0], *words[2:]))  # "have four legs": the number is part of the property, it counts no subject
+    kept = without_bound(words)
+    if kept != words and not (lowered[0] == "have" and FORBIDDEN.get(lowered[1]) is Reason.NUMBER):
+        guard(kept)
+    elif lowered[0] == "have" and len(words) > 2 and FORBIDDEN.get(lowered[1]) is Reason.NUMBER:  # noqa: PLR2004
+        guard((kept[0], *kept[2:]))
+    elif is_plain_verb(words):
+        guard(words[1:])  # "have four legs": the number is part of the property, it counts no subject
     else:
         guard(words)
     if lowered[0] in ("become", "remain"):

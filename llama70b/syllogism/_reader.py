@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llama70b.syllogism import _grammar_zh
-from llama70b.syllogism._align import Alignment, akin, key, same, without_prefix_negation
+from llama70b.syllogism._align import Alignment, akin, key, same, with_heads, without_prefix_negation
+from llama70b.syllogism._doubts import Draft, doubt
 from llama70b.syllogism._kinds import Language, Quantifier, Reason
 from llama70b.syllogism._messages import note_words, reason_words
-from llama70b.syllogism._parse import DEFINITE, DEMONSTRATIVE, Certainty, Note, Parse, Unreadable
+from llama70b.syllogism._parse import BOUND, DEFINITE, DEMONSTRATIVE, LASTING, PAST, Certainty, Note, Parse, Unreadable
 from llama70b.syllogism._reading import Reading, Refusal, RefusedSpan, Role, SentenceReading
 from llama70b.syllogism._segment import EnglishSegmenter, Piece
 from llama70b.syllogism._types import Statement, Term
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _UNMARKED_MINIMUM = 3
 """From this many statements on, the last unmarked one is taken as the conclusion."""
 
 
-_REFERRING = {DEFINITE: Reason.DEFINITE, DEMONSTRATIVE: Reason.PRONOUN}
+_BOTH = 2
+"""Both terms of a reading are named by other sentences."""
+
+_REFERRING = {
+    DEFINITE: Reason.DEFINITE,
+    DEMONSTRATIVE: Reason.PRONOUN,
+    PAST: Reason.TENSE,
+    LASTING: Reason.TENSE,
+    BOUND: Reason.PRONOUN,
+}
 """Notes on words that only the other sentences can settle -> why a single statement with them is refused."""
 
 
@@ -58,16 +68,27 @@ def read_statement(text: str) -> SentenceReading | Refusal:
     return _sentence(text, sentence, language, Alignment(sentence.readings[0].terms))
 
 
-def read_argument(text: str) -> Reading | Refusal:
+def read_argument(text: str, readings: Mapping[tuple[int, int], Statement] | None = None) -> Reading | Refusal:
     """Read a whole argument: premises, and a conclusion or a question.
 
     Args:
         text: The user's text, English or Chinese.
+        readings: Readings made elsewhere of stretches that were refused, by their span (start, end).
 
     Returns:
         The reading, or a refusal that names every stretch that could not be read.
     """
-    return _assemble(text, _pieces(text), language_of(text))
+    found = _pieces(text)
+    if readings:
+        found = [_supplied(piece, readings.get((piece.start, piece.end))) for piece in found]
+    return _assemble(text, found, language_of(text))
+
+
+def _supplied(piece: Piece, statement: Statement | None) -> Piece:
+    if statement is None or piece.read:
+        return piece
+    note = Note("by_model", (str(statement),))
+    return replace(piece, refusal=None, parses=(Parse((statement,), notes=(note,)),))
 
 
 def read_sentences(premises: Sequence[str | Statement], conclusion: str | Statement | None) -> Reading | Refusal:
@@ -118,15 +139,6 @@ def _as_role(found: Iterable[Piece], role: Role, offset: int) -> list[Piece]:
         )
         for piece in found
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A statement with one candidate chosen, terms not aligned yet."""
-
-    piece: Piece
-    readings: tuple[Statement, ...]
-    notes: tuple[Note, ...]
 
 
 def _assemble(text: str, found: Sequence[Piece], language: Language) -> Reading | Refusal:
@@ -185,7 +197,7 @@ def _placed(text: str, statements: list[Piece], found: Sequence[Piece], language
     return [*premises, *(replace(piece, role="conclusion") for piece in conclusions)]
 
 
-def _resolve(placed: Sequence[Piece], text: str, language: Language) -> list[_Draft] | Refusal:
+def _resolve(placed: Sequence[Piece], text: str, language: Language) -> list[Draft] | Refusal:
     """Choose among candidate borders of subject and predicate by the terms the other sentences name."""
     named = [
         (index, term)
@@ -198,19 +210,22 @@ def _resolve(placed: Sequence[Piece], text: str, language: Language) -> list[_Dr
         wanted = key(term.name)
         return any(index != own and akin(term, other) and same(wanted, key(other.name)) for index, other in named)
 
-    drafts: list[_Draft] = []
+    drafts: list[Draft] = []
     for index, piece in enumerate(placed):
         ranked = sorted(
             ((sum(backed(term, index) for term in parse.readings[0].terms), parse) for parse in piece.parses),
             key=lambda pair: -pair[0],
         )
+        best = min(parse.certainty for parse in piece.parses)
+        if not (ranked[0][0] == _BOTH and sum(points == _BOTH for points, _ in ranked) == 1):
+            ranked = [pair for pair in ranked if pair[1].certainty == best]  # context wins only if it settles all
         score, parse = ranked[0]
         tied = [other for points, other in ranked if points == score]
         unsure = parse.certainty is Certainty.CONTEXT and (score == 0 or len(tied) > 1)
         if unsure or (len(tied) > 1 and not _equivalent(tied)):
             guilty = replace(piece, refusal=Unreadable(Reason.NO_STATEMENT if unsure else Reason.AMBIGUOUS))
             return _refusal(text, [guilty], placed, language)
-        drafts.append(_Draft(piece, parse.readings, parse.notes))
+        drafts.append(Draft(piece, parse.readings, parse.notes))
     return drafts
 
 
@@ -218,12 +233,23 @@ def _equivalent(parses: Sequence[Parse]) -> bool:
     return len({parse.readings for parse in parses}) == 1
 
 
-def _aligned(text: str, drafts: Sequence[_Draft], language: Language, *, unmarked: bool) -> Reading | Refusal:
-    flat, prefix_notes = without_prefix_negation([s for draft in drafts for s in draft.readings])
+def _grouped(drafts: Sequence[Draft], language: Language) -> tuple[list[Statement], Alignment, list[Note]]:
+    """Group the terms into classes, no more loosely than the premises need to join up."""
+    flat, notes = without_prefix_negation([s for draft in drafts for s in draft.readings])
     alignment = Alignment([term for statement in flat for term in statement.terms])
+    if alignment.size > _joinable(drafts) and language == "en":
+        headed, head_notes = with_heads(flat)
+        closer = Alignment([term for statement in headed for term in statement.terms])
+        if closer.size < alignment.size:
+            flat, alignment, notes = headed, closer, [*notes, *head_notes]
     if alignment.size > _joinable(drafts):
         looser = Alignment([term for statement in flat for term in statement.terms], loosely=True)
         alignment = looser if looser.size < alignment.size else alignment
+    return flat, alignment, notes
+
+
+def _aligned(text: str, drafts: Sequence[Draft], language: Language, *, unmarked: bool) -> Reading | Refusal:
+    flat, alignment, prefix_notes = _grouped(drafts, language)
     if alignment.homonyms:
         guilty = replace(drafts[-1].piece, refusal=Unreadable(Reason.AMBIGUOUS))
         return _refusal(text, [guilty], [draft.piece for draft in drafts], language)
@@ -236,11 +262,10 @@ def _aligned(text: str, drafts: Sequence[_Draft], language: Language, *, unmarke
         if sentence.statement.subject.name == sentence.statement.predicate.name:
             guilty = replace(draft.piece, refusal=Unreadable(Reason.SAME_TERM))
             return _refusal(text, [guilty], [d.piece for d in drafts], language)
-    indefinite, reason = _doubtful_definite(drafts, alignment), Reason.DEFINITE
-    if indefinite is None:
-        indefinite, reason = _doubtful_these(drafts, sentences), Reason.PRONOUN
-    if indefinite is not None:
-        guilty = replace(indefinite.piece, refusal=Unreadable(reason))
+    doubtful = doubt(drafts, sentences, alignment)
+    if doubtful is not None:
+        draft, reason = doubtful
+        guilty = replace(draft.piece, refusal=Unreadable(reason))
         return _refusal(text, [guilty], [draft.piece for draft in drafts], language)
     shared = [*prefix_notes, *alignment.notes]
     if unmarked and any(sentence.role == "conclusion" for sentence in sentences):
@@ -258,44 +283,12 @@ def _aligned(text: str, drafts: Sequence[_Draft], language: Language, *, unmarke
     )
 
 
-def _doubtful_definite(drafts: Sequence[_Draft], alignment: Alignment) -> _Draft | None:
-    """Return a statement about "the X" where it matters whether one X is meant or the kind.
-
-    It does not when the class is called "the X" wherever it occurs, and more than once.
-    """
-    definite = [draft for draft in drafts if any(note.code == DEFINITE for note in draft.notes)]
-    for draft in definite:
-        names = alignment.names(draft.readings[0].subject)
-        again = sum(alignment.names(other.readings[0].subject) == names for other in definite)
-        if len(names) > 1 or again == 1:
-            return draft
-    return None
-
-
-def _doubtful_these(drafts: Sequence[_Draft], sentences: Sequence[SentenceReading]) -> _Draft | None:
-    """Return a statement about "these X" where the X are not "these X" throughout, and more than once."""
-    pointed = {
-        index: note.words[0] for index, draft in enumerate(drafts) for note in draft.notes if note.code == DEMONSTRATIVE
-    }
-    for index, words in pointed.items():
-        name = sentences[index].statement.subject.name
-        uses = [
-            (other, term is sentence.statement.subject)
-            for other, sentence in enumerate(sentences)
-            for term in sentence.statement.terms
-            if term.name == name
-        ]
-        if len(uses) == 1 or any(not as_subject or pointed.get(other) != words for other, as_subject in uses):
-            return drafts[index]
-    return None
-
-
-def _joinable(drafts: Sequence[_Draft]) -> int:
+def _joinable(drafts: Sequence[Draft]) -> int:
     """Return how many classes the premises can join: a chain of n statements has n + 1."""
     return sum(draft.piece.role == "premise" for draft in drafts) + 1
 
 
-def _sentence(text: str, draft: _Draft, language: Language, alignment: Alignment) -> SentenceReading:
+def _sentence(text: str, draft: Draft, language: Language, alignment: Alignment) -> SentenceReading:
     readings = [alignment.statement(statement) for statement in draft.readings]
     piece = draft.piece
     return SentenceReading(
@@ -306,6 +299,7 @@ def _sentence(text: str, draft: _Draft, language: Language, alignment: Alignment
         statement=readings[0],
         alternative=readings[1] if len(readings) > 1 else None,
         assumptions=tuple(dict.fromkeys(note_words(note, language) for note in draft.notes)),
+        by_model=any(note.code == "by_model" for note in draft.notes),
     )
 
 
@@ -317,7 +311,7 @@ def _refusals(text: str, found: Sequence[Piece], language: Language) -> Refusal 
 def _refusal(text: str, guilty: Sequence[Piece], found: Iterable[Piece], language: Language) -> Refusal:
     at_fault = {(piece.start, piece.end) for piece in guilty}
     sentences = [
-        _sentence(text, _Draft(piece, piece.parses[0].readings, piece.parses[0].notes), language,
+        _sentence(text, Draft(piece, piece.parses[0].readings, piece.parses[0].notes), language,
                   Alignment([term for s in piece.parses[0].readings for term in s.terms]))
         for piece in found if piece.parses and (piece.start, piece.end) not in at_fault
     ]  # fmt: skip

@@ -26,6 +26,7 @@ class SentenceReading:
         statement: The reading.
         alternative: The other reading of an ambiguous sentence; both were decided.
         assumptions: What this reading takes for granted, in words.
+        by_model: A model read it, not the grammar.
     """
 
     role: Role
@@ -35,6 +36,7 @@ class SentenceReading:
     statement: Statement
     alternative: Statement | None = None
     assumptions: tuple[str, ...] = ()
+    by_model: bool = False
 
     @property
     def words(self) -> str:
@@ -51,6 +53,7 @@ class SentenceReading:
             "statement": self.statement.to_dict(),
             "alternative": statement_words(self.alternative) if self.alternative else None,
             "assumptions": list(self.assumptions),
+            "by_model": self.by_model,
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 PieceRole = Literal["premise", "conclusion", "plain", "open_question", "aside"]
 
 _LENGTH_KEPT = str.maketrans({"’": "'", "‘": "'", "\u00a0": " ", "\t": " "})
+_DASH = re.compile(r"(?<=[a-z]) [-\u2013\u2014] (?=(?:and|but|so|thus|hence|therefore|while|then)\b)")
+_SLASH = re.compile(r"(?<=[a-z]) / (?=[A-Z])")
 _EDGES = " \t\r\n.,;:!?\"'“”*_"
 
 
@@ -55,7 +58,7 @@ class EnglishSegmenter:
     """
 
     def __init__(self, text: str) -> None:
-        self._text = text.translate(_LENGTH_KEPT)
+        self._text = _SLASH.sub(" . ", _DASH.sub(" , ", text.translate(_LENGTH_KEPT)))
 
     def pieces(self) -> list[Piece]:
         """Return the clauses in the order of the text."""
@@ -75,6 +78,8 @@ class EnglishSegmenter:
         start = 0
         for match in discourse.SENTENCE_END.finditer(self._text):
             body = self._text[start : match.start()].strip()
+            if body and not any(map(str.isalnum, body)):
+                body = ""  # "-----"
             if discourse.BARE_LABEL.match(body) and match.group().startswith("."):
                 continue  # "1." opens an item, it ends no sentence
             if body:
@@ -157,7 +162,12 @@ class EnglishSegmenter:
                 yield [*before, *asked_for, *self._list(given.end(), end, "premise")]
         if not asked:
             return
-        for pattern in (discourse.FOLLOWS_FROM_QUESTION, discourse.IMPLY_QUESTION):
+        for pattern in (
+            discourse.FOLLOWS_FROM_QUESTION,
+            discourse.IMPLY_QUESTION,
+            discourse.FOLLOW_FROM_QUOTED,
+            discourse.CONCLUDE_FROM_QUESTION,
+        ):
             implied = pattern.match(body)
             if implied:
                 premises = self._list(start + implied.start("P"), start + implied.end("P"), "premise")
@@ -249,6 +259,8 @@ class EnglishSegmenter:
                 break
             marks.append(opener.group())
             start += opener.end()
+        if discourse.is_open_question(self._text[start:end]) and not marks:
+            return [Piece("open_question", start, end)]
         piece = self._statement(start, end, "conclusion")
         weak = bool(marks) and not any(discourse.DRAWN.search(mark) for mark in marks)
         piece = replace(piece, weak=weak)

@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-_NO_END = ADVERBS | ALWAYS | PREPOSITIONS | RELATIVES | {"a", "an", "the"}
+_NO_END = ADVERBS | ALWAYS | PREPOSITIONS | RELATIVES | {"a", "an", "the", "my", "our", "your", "very"}
 """Words no noun phrase ends in."""
+_BEFORE_VERB = ADVERBS | ALWAYS | {"never", "in", "no", "way", "by", "means"}
+_ONE_BY_ONE = frozenset("each every none not no any one".split())
 _POINTING = frozenset({"these", "those"})
-_ASKING = frozenset({"why", "how", "where", "whence", "please", "let"})
+_ASKING = frozenset({"why", "how", "where", "whence", "please", "let", "let's"})
 UNINFORMATIVE = (Reason.NO_STATEMENT, Reason.PRONOUN)
 """Reasons that say no more than that nothing was found."""
 
@@ -50,12 +52,13 @@ def settle(attempts: Iterator[Callable[[], Iterator[Parse]]]) -> tuple[Parse, ..
                 refusal = error
     if found:
         best = min(parse.certainty for parse in found)
-        return tuple(dict.fromkeys(parse for parse in found if parse.certainty == best))
+        kept = {best} if best is Certainty.FUNCTION_WORD else {Certainty.KNOWN_VERB, Certainty.CONTEXT}
+        return tuple(dict.fromkeys(parse for parse in found if parse.certainty in kept))
     raise refusal or Unreadable(Reason.NO_STATEMENT)
 
 
 def _splits(
-    words: Words, *, singular: bool | None, negative: bool = False
+    words: Words, *, singular: bool | None, negative: bool = False, either: bool = False
 ) -> Iterator[Callable[[], Iterator[tuple[Words, Predication]]]]:
     for position in range(1, len(words)):
         subject, rest = words[:position], words[position:]
@@ -66,7 +69,7 @@ def _splits(
             not subject[-1][-1].isalnum() and not subject[-1].endswith("'")
         ):
             continue
-        number = "singular" if singular else subject_number(subject)
+        number = "either" if either else "singular" if singular else subject_number(subject)
 
         def attempt(
             subject: Words = subject, rest: Words = rest, number: str | None = number
@@ -82,6 +85,10 @@ def _agree(subject: Words, verb: str, *, singular: bool | None) -> None:
     """Refuse a "noun" that is really a verb: "all men learn | that roses are red"."""
     head = subject[head_index(subject)].lower()
     number = subject_number(subject)
+    verbal = head in VERBS or base_form(head, known=VERBS) in VERBS
+    owned = len(subject) > 2 and (looks_plural(subject[-2]) or subject[-2][0].isupper())  # noqa: PLR2004
+    if owned and verbal and (looks_plural(subject[0]) or subject[0].lower() == "thing"):
+        return  # "things people enjoy", "everything Anna cooks"
     if singular and number == "plural" and base_form(head, known=VERBS) in VERBS:
         raise Unreadable(Reason.NO_STATEMENT, head)
     if (
@@ -103,7 +110,11 @@ def quantified(determiner: tables.Determiner, words: Words) -> Iterator[Parse]:
     negative = determiner.force is Quantifier.NO
 
     def attempts() -> Iterator[Callable[[], Iterator[Parse]]]:
-        for split in _splits(words, singular=determiner.singular, negative=negative):
+        # "None of the suspects has ..." or "have": the verb agrees with either.
+        either = "of" in determiner.words and (
+            determiner.words[0] in _ONE_BY_ONE or bool({"kinds", "types", "sorts"} & set(determiner.words))
+        )
+        for split in _splits(words, singular=determiner.singular, negative=negative, either=either):
 
             def attempt(split: Callable[[], Iterator[tuple[Words, Predication]]] = split) -> Iterator[Parse]:
                 for whole, found in split():
@@ -210,7 +221,8 @@ def bare(words: Words) -> Iterator[Parse]:
 
             def attempt(split: Callable[[], Iterator[tuple[Words, Predication]]] = split) -> Iterator[Parse]:
                 for subject_words, found in split():
-                    yield from _generic(subject_words, found, verb=words[len(subject_words)].lower())
+                    rest = [word for word in low(words[len(subject_words) :]) if word not in _BEFORE_VERB]
+                    yield from _generic(subject_words, found, verb=rest[0] if rest else "")
 
             yield attempt
 
@@ -220,6 +232,8 @@ def bare(words: Words) -> Iterator[Parse]:
 def _pointed(words: Words) -> tuple[Words, tuple[Note, ...]]:
     """Strip "these"; the reader checks that the same words name the class throughout."""
     if len(words) > 1 and words[0].lower() in _POINTING and words[1].lower() not in RELATIVES:
+        if RELATIVES & set(low(words[2:])):
+            return words[1:], ()  # "those animals that ...": the clause says which
         return words[1:], (Note(DEMONSTRATIVE, (" ".join(low(words)),)),)
     return words, ()
 

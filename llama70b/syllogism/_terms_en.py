@@ -24,13 +24,17 @@ from llama70b.syllogism._predicate_en import (
     is_letter_subject,
     is_noun_complement,
     is_participle,
+    is_plain_verb,
+    perfect_of,
     prefix_length,
     refuse_definite,
     refuse_little,
     refuse_perfect_or_group,
     unwrap,
     verb_phrase,
+    without_bound,
 )
+from llama70b.syllogism._tense_en import IRREGULAR_PASTS
 from llama70b.syllogism._types import Term
 from llama70b.syllogism._words_en import guard, is_letter, is_mass, is_name, low
 from llama70b.syllogism._wrappers_en import NAMINGS, VERB_WRAPPERS
@@ -87,6 +91,8 @@ def _plain_noun(words: Sequence[str], *, singular: bool) -> tuple[Term, tuple[No
     """Read a noun phrase without article, relative clause or negation."""
     guard(words)
     lowered = low(words)
+    if lowered[0] == "person" and 1 < len(words) < 5 and _is_described(words[1:]):  # noqa: PLR2004
+        return Term(f"people who are {' '.join(words[1:])}", kind=TermKind.NOUN), ()
     if lowered[0] in NEUTRAL_HEADS | PERSON_HEADS - {
         "human",
         "people",
@@ -104,6 +110,13 @@ def _plain_noun(words: Sequence[str], *, singular: bool) -> tuple[Term, tuple[No
     if looks_plural(head) or is_letter(head):
         return Term(" ".join(words), kind=TermKind.NOUN), ()
     return Term(" ".join(words), kind=TermKind.MASS), ()
+
+
+def _is_described(words: Sequence[str]) -> bool:
+    """Whether the words after "anyone" are adjectives: "anyone brave"."""
+    if any(not word.islower() or word in PREPOSITIONS | RELATIVES | {"a", "an", "the"} for word in words):
+        return False
+    return not any(word in VERBS or base_form(word, known=VERBS) in VERBS for word in words) or len(words) == 1
 
 
 def _named(words: Sequence[str], *, singular: bool) -> tuple[Term, tuple[Note, ...]] | None:
@@ -211,7 +224,18 @@ def predications(
         for found in predications(words[1:], negative=negative, anywhere=anywhere, number=number):
             yield replace(found, floated=found.floated or first in ALWAYS)
         return
+    perfect = perfect_of(words, lasting=not anywhere)
+    if perfect is not None:
+        yield perfect
+        return
     refuse_perfect_or_group(words)
+    yield from _finite(words, negative=negative, anywhere=anywhere, number=number)
+
+
+def _finite(words: Sequence[str], *, negative: bool, anywhere: bool, number: str | None) -> Iterator[Predication]:
+    """Read a predicate from its finite verb on."""
+    lowered = low(words)
+    first = lowered[0]
     if negative and lowered[:2] == ("could", "be"):
         first = "can"  # "no drum could be called a flute"
     match first:
@@ -251,12 +275,19 @@ def _plain_verb(words: Sequence[str], *, negative: bool, anywhere: bool, number:
         if phrase[0] in (base, first) and low(words[1 : len(phrase)]) == phrase[1:] and len(words) > len(phrase):
             yield complement(words[len(phrase) :])
             return
-    if first in FORBIDDEN or (first in PREPOSITIONS and first not in VERBS) or not first.isalpha():
+    if (
+        len(first) == 1
+        or (first in FORBIDDEN and not is_plain_verb(words))
+        or (first in PREPOSITIONS and first not in VERBS)
+        or not first.isalpha()
+    ):
         return
-    if first not in VERBS | ATTITUDES and (first in PARTICIPLES or (first.endswith("ed") and first[-3] != "e")):
+    if first not in VERBS | ATTITUDES and (
+        first in PARTICIPLES or first in IRREGULAR_PASTS or (first.endswith("ed") and first[-3] != "e")
+    ):
         return  # past, or a participle that belongs to the noun before it
     if len(words) > 2 and words[1].lower() == "no" and (base or first) in VERBS:  # noqa: PLR2004 - "eat no meat"
-        if not (looks_plural(words[-1]) or is_mass(words[2:])):
+        if not (looks_plural(words[-1]) or is_mass(words[2:]) or (base or first) == "have"):
             raise Unreadable(Reason.RELATION, " ".join(words))
         yield Predication(verb_phrase((base or first, *words[2:])), negated=True, strong=True)
         return
@@ -375,6 +406,6 @@ def complement(words: Sequence[str], *, after_no: bool = False) -> Predication:
     if is_name(words):
         guard(words)
         return Predication(Term(" ".join(words), singular=True, kind=TermKind.NAME))
-    guard(words)
+    guard(without_bound(words) if {"their", "its", "his", "her"} & set(lowered[1:]) else words)
     kind = TermKind.MASS if len(words) == 1 and lowered[0] in MASS_NOUNS else TermKind.ADJECTIVE
     return Predication(Term(" ".join(words), kind=kind), progressive=lowered[0].endswith("ing"))

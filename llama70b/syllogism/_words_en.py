@@ -8,13 +8,19 @@ from llama70b.syllogism._kinds import Reason
 from llama70b.syllogism._lexicon import INVARIANT_NOUNS, MASS_NOUNS, MASS_SUFFIXES, SINGULAR_IN_S
 from llama70b.syllogism._logic_words import (
     ATTITUDES,
+    BOUNDING,
+    DATING,
     FINITE_AUXILIARIES,
     FORBIDDEN,
     HEDGES,
+    IDIOMS,
     MEASURES,
+    NUMBERED,
+    ORDINALS,
     PREPOSITIONS,
     RELATIVES,
     SPOILERS,
+    UNITS,
 )
 from llama70b.syllogism._morphology import head_index, looks_plural, looks_singular
 from llama70b.syllogism._parse import Unreadable
@@ -53,9 +59,40 @@ def guard(words: Sequence[str]) -> None:
         if any(lowered[index : index + len(hedge)] == hedge for index in range(len(lowered))):
             raise Unreadable(Reason.FREQUENCY, " ".join(hedge))
     in_relative = False
+    measured = _measured(words, lowered)
     for index, word in enumerate(words):
+        if index in measured:
+            continue
         in_relative = in_relative or lowered[index] in RELATIVES
         _guard_word(word, lowered[:index], lowered[index + 1 :], in_relative=in_relative)
+
+
+def _measured(words: Sequence[str], lowered: Words) -> set[int]:
+    """Return the places of a comparison with a fixed measure: "heavier than water", "over 5,000 metres", "in 1920".
+
+    Compared with water or with a number it is a property like another; compared with other things it is a relation.
+    """
+    found: set[int] = set()
+    for index, word in enumerate(lowered):
+        following = lowered[index + 1] if index + 1 < len(lowered) else ""
+        after = lowered[index + 2] if index + 2 < len(lowered) else ""
+        ends = not after or after in PREPOSITIONS | RELATIVES | UNITS or after in ("old", "high", "tall", "long")
+        number = following[:1].isdigit() or FORBIDDEN.get(following) is Reason.NUMBER
+        if word == "than" and index and (following in MASS_NOUNS or number) and ends:
+            found |= {index - 1, index, index + 1}
+            if index > 1 and lowered[index - 2] == "more":
+                found.add(index - 2)
+        named = (
+            (word in DATING and (index or after == ""))
+            or (word in BOUNDING and after in UNITS)
+            or word in NUMBERED
+            or (index and words[index][0].isupper() and len(word) > 1)
+        )
+        floor = word == "the" and following in ORDINALS and after in NUMBERED
+        aged = word == "over" and number and not after  # "over eighteen"
+        if aged or floor or lowered[index : index + 3] in IDIOMS or (following[:1].isdigit() and named):
+            found.add(index + 1)
+    return found
 
 
 def _guard_word(word: str, before: Words, after: Words, *, in_relative: bool) -> None:
@@ -63,11 +100,13 @@ def _guard_word(word: str, before: Words, after: Words, *, in_relative: bool) ->
     previous, following = before[-1] if before else "", after[0] if after else ""
     if lower in RELATIVES and (not previous or not following or previous in ATTITUDES):
         raise Unreadable(Reason.ATTITUDE if previous else Reason.PRONOUN, word)
-    here = lower == "this" and previous in PREPOSITIONS and following
+    here = lower == "this" and previous in PREPOSITIONS and bool(following)
     # "with four legs": the number is part of the property, it counts no subject
     counted = FORBIDDEN.get(lower) is Reason.NUMBER and (
         (previous in ("with", "having") and following) or previous == "by"
     )
+    here = here or (lower == "mine" and previous in ("the", "a"))
+    here = here or (lower == "others" and previous in ("to", "for", "from") and not following)  # "a danger to others"
     if (
         lower in FORBIDDEN and not here and not counted and not is_letter(word)
     ):  # "in this school" is the same school throughout
@@ -102,10 +141,10 @@ def is_singular_subject(words: Sequence[str]) -> bool:
     lowered = low(words)
     if lowered[0] in _POSSESSIVES or words[0].endswith("'s"):
         return len(words) > 1 and looks_singular(words[-1])
+    if lowered[0] == "the":  # "the Eiffel Tower", also inside a sentence
+        return len(words) > 1 and all(word[0].isupper() or word.lower() in _PARTICLES for word in words[1:])
     if not all(word[0].isupper() or (index and word.lower() in _PARTICLES) for index, word in enumerate(words)):
         return False
-    if lowered[0] == "the":
-        return len(words) > 1
     return not is_mass(words) and (len(words) > 1 or not is_letter(words[0]))
 
 

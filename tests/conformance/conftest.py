@@ -16,16 +16,35 @@ _MINUTES = 60
 LOCAL_ALIAS = "local-alias"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the mark of what only `make conformance` runs."""
+    config.addinivalue_line("markers", "full: a suite's run on a second engine; needs LLAMA70B_TEST_FULL=1")
+
+
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs vLLM; its first test builds and starts it, which no test's own time limit may count."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs an engine; leave out second runs unless they are asked for.
+
+    The first test that needs vLLM builds and starts it, which no test's own time limit may count.
+    """
     for item in items:
-        if "local_endpoint" in getattr(item, "fixturenames", ()):
+        needs = {*getattr(item, "fixturenames", ()), *_engine_parameters(item)}
+        if "local_endpoint" in needs:
             item.add_marker("engine")
-        if "vllm_endpoint" in getattr(item, "fixturenames", ()):
+        if "vllm_endpoint" in needs:
             item.add_marker("vllm")
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(5 * _MINUTES, func_only=True))
+    if not os.environ.get("LLAMA70B_TEST_FULL"):
+        second = [item for item in items if item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=second)
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
+def _engine_parameters(item: pytest.Item) -> list[str]:
+    """Return the names of engines that a test is given as parameters."""
+    call = getattr(item, "callspec", None)
+    return [value for value in call.params.values() if isinstance(value, str)] if call else []
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,10 @@
 
     python -m tests.fault.table [-k expression]
 
-Runs `tests/fault`, groups what happened by the case in each test's name (`test_f13_...`) and replaces what stands
-between the two marks in the page. Exit code as pytest's; 1 too if a case has no test.
+Runs `tests/fault`, groups what happened by the case in each test's name (`test_f13_...`, `[F13 ...]`) and by the client
+it went through, and replaces what stands between the two marks in the page. What other clients do on the same server
+is measured by `peers.py` in an environment of its own, and read from its file. Exit code as pytest's; 1 too if a case
+has no test.
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
 PEERS = ROOT / "docs" / "data" / "fault_peers.json"
-"""What other clients do on the same server, if measured: {"F13": {"ChatOpenAI": "...", "OpenAILike": "..."}}."""
+"""What other clients do on the same server, if measured: see `peers.py`."""
+CORE, FRAMEWORKS = "core client", ("ChatLlama70B", "Llama70B")
 BEGIN, END = "<!-- fault table -->", "<!-- end of the fault table -->"
 
 CASES = {
@@ -108,13 +112,14 @@ class Recorder:
     """A pytest plugin that groups outcomes by case."""
 
     def __init__(self) -> None:
-        self.results: dict[str, Result] = {}
+        self.results: dict[tuple[str, str], Result] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        found = re.search(r"test_(f\d\d)_", report.nodeid)
+        found = re.search(r"(?:test_|\[)([Ff]\d\d)[_ ]", report.nodeid)
         if found is None or (report.when != "call" and not report.failed):
             return
-        result = self.results.setdefault(found[1].upper(), Result())
+        through = next((str(value) for name, value in report.user_properties if name == "through"), CORE)
+        result = self.results.setdefault((found[1].upper(), through), Result())
         result.outcomes[report.outcome] += 1
         for name, value in report.user_properties:
             if name == "seen":
@@ -122,17 +127,56 @@ class Recorder:
         result.ways.update(re.findall(r"\b(?:chat|stream)-(?:a?sync)\b", report.nodeid))
 
 
-def table(results: dict[str, Result]) -> str:
-    """Return the table as Markdown."""
-    peers: dict[str, dict[str, str]] = json.loads(PEERS.read_text(encoding="utf-8")) if PEERS.exists() else {}
-    names = sorted({name for row in peers.values() for name in row})
-    lines = ["| # | fault | expected | result |" + "".join(f" {name} |" for name in names)]
-    lines.append("|---|---|---|---|" + "---|" * len(names))
+def table(results: dict[tuple[str, str], Result]) -> str:
+    """Return the table as Markdown, with a line above it that says what the columns on the right are."""
+    measured: dict[str, Any] = json.loads(PEERS.read_text(encoding="utf-8")) if PEERS.exists() else {"cases": {}}
+    peers = sorted({name for row in measured["cases"].values() for name in row})
+    lines = [_about(measured), ""] if peers else []
+    heads = ["#", "fault", "expected", CORE, *(f"`{name}`" for name in (*FRAMEWORKS, *peers))]
+    lines.append("| " + " | ".join(heads) + " |")
+    lines.append("|---" * len(heads) + "|")
     for case, (what, expected) in CASES.items():
-        cells = [case, what, expected, results.get(case, Result()).cell()]
-        cells += [peers.get(case, {}).get(name, "not measured") for name in names]
+        cells = [case, what, expected, results.get((case, CORE), Result()).cell()]
+        cells += [results[case, name].cell() if (case, name) in results else "-" for name in FRAMEWORKS]
+        cells += [_peer(measured["cases"].get(case, {}).get(name)) for name in peers]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
+
+
+def _about(measured: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in measured["versions"].items())
+    return (
+        f"The two columns on the right were measured on {measured['date']} on the same server by "
+        f"`tests/fault/peers.py` ({versions}; Python {measured['python']}), with each client's default retries, in "
+        "blocking calls, whole and streamed. A mark means that all of it was as our own must be: an error of the class "
+        "that the framework or the client's SDK has for that fault, what had arrived of the answer in the error, no "
+        "more POSTs than expected, in time. "
+        '"as the core" means that no framework changes anything about the case.'
+    )
+
+
+def _peer(cell: dict[str, Any] | None) -> str:
+    """Return a peer's cell: the mark, and in a few words what it did wherever that was not right."""
+    if cell is None:
+        return "not measured"
+    wrong = [result for result in cell["results"] if not result["ok"]]
+    by_words: dict[str, list[str]] = {}
+    for result in wrong:
+        by_words.setdefault(result["words"], []).append(result["what"])
+    if not wrong:
+        return "\u2713"
+    told = [f"{'; '.join(_short(whats))}: {words}" for words, whats in by_words.items()]
+    share = f"{len(wrong)} of {len(cell['results'])}: " if len(wrong) < len(cell["results"]) else ""
+    return f"\u2717 {share}" + "<br>".join(told)
+
+
+def _short(whats: list[str]) -> list[str]:
+    """Return what was asked for, with `chat` and `stream` of one fault together."""
+    ways: dict[str, list[str]] = {}
+    for what in whats:
+        name, _, way = what.rpartition(", ")
+        ways.setdefault(name or way, []).extend([way] if name else [])
+    return [f"{name} ({', '.join(way)})" if way else name for name, way in ways.items()]
 
 
 def main(arguments: list[str]) -> int:
@@ -145,7 +189,8 @@ def main(arguments: list[str]) -> int:
     if not found:
         raise SystemExit(f"{PAGE} lacks the marks {BEGIN} and {END}")
     PAGE.write_text(f"{head}{BEGIN}\n{table(recorder.results)}\n{END}{tail}", encoding="utf-8")
-    missing = [case for case in CASES if case not in recorder.results]
+    seen = {case for case, _ in recorder.results}
+    missing = [case for case in CASES if case not in seen]
     if missing:
         print(f"no test ran for {', '.join(missing)}")
     return int(code) or bool(missing)

@@ -51,7 +51,7 @@ def test_f01_refused_connections_are_tried_three_times_with_jitter(
     ask: Asker, dead_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rolls = iter([0.2, 0.9])
-    monkeypatch.setattr("llama70b.client.random.random", lambda: next(rolls))
+    monkeypatch.setattr("llama70b._shell.random.random", lambda: next(rolls))
     monkeypatch.setattr("llama70b._retry.BASE_S", 0.4)
     outcome = ask(Endpoint(f"http://127.0.0.1:{dead_port}", timeouts=QUICK))
     assert isinstance(outcome.error, ConnectionFailed)
@@ -61,7 +61,7 @@ def test_f01_refused_connections_are_tried_three_times_with_jitter(
 
 def test_f01_the_deadline_is_held(ask: Asker, dead_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llama70b._retry.BASE_S", 5.0)
-    monkeypatch.setattr("llama70b.client.random.random", lambda: 0.99)
+    monkeypatch.setattr("llama70b._shell.random.random", lambda: 0.99)
     outcome = ask(Endpoint(f"http://127.0.0.1:{dead_port}", timeouts=QUICK), timeout=0.5)
     assert isinstance(outcome.error, ConnectionFailed)
     assert outcome.seconds < 0.6

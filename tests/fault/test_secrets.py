@@ -1,10 +1,13 @@
 """F58-F60: a marker secret is hunted through everything that can be printed; the environment of others is not read."""
 
+import asyncio
 import copy
 import gc
 import io
 import logging
 import pickle
+import signal
+import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +17,9 @@ import pytest
 
 from llama70b import AsyncClient, Client, Endpoint, Secret
 from llama70b.errors import ConfigurationError, Llama70BError
+from llama70b.ledger import LedgerRecorder
 from tests.fault.asking import HELLO, Asker, endpoint
-from tests.fault.faultd import FaultServer, completion, delta, vllm_error
+from tests.fault.faultd import DONE, FaultServer, completion, data, delta, vllm_error
 
 MARKER = "marker5ecret"
 KEYS = {"api_key": f"sk-{MARKER}-a", "modal_key": f"wk-{MARKER}-b", "modal_secret": f"ws-{MARKER}-c"}
@@ -106,6 +110,9 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("events", {"blocks": [delta("a")], "then": "stall"}),
     ("events", {"blocks": [b"data: {\n\n"]}),
     ("events", {"blocks": [b"data: \xff\n\n"]}),
+    ("events", {"blocks": [delta("a"), data(vllm_error(f"bad key {KEYS['api_key']}", 401)), DONE]}),
+    ("events", {"blocks": [delta(f"your key is {KEYS['modal_secret']}"), b"data: {\n\n"]}),
+    ("events", {"blocks": [delta(f"your key is {KEYS['api_key'][:9]}"), delta(KEYS["api_key"][9:])], "then": "reset"}),
     ("fixed", {"body": b"<html>", "kind": "text/html"}),
     ("fixed", {"body": {"choices": []}}),
     ("fixed", {"status": 400, "body": vllm_error("no", 400)}),
@@ -127,7 +134,7 @@ def test_f59_marker_in_errors_and_logs(
     ask: Asker, faultd: FaultServer, logged: io.StringIO, fault: str, params: dict[str, Any]
 ) -> None:
     case = faultd.case(fault, **params)
-    limits = {"first_byte": 0.2, "stream_idle": 0.2, "total": 0.4, "cold_start": 0.2}
+    limits = {"first_byte": 0.4, "stream_idle": 0.3, "total": 0.8, "cold_start": 0.3}
     outcome = ask(endpoint(case, **KEYS, **limits))
     arrived = case.log[0].headers
     assert MARKER in arrived["authorization"] + arrived["modal-key"] + arrived["modal-secret"]  # it was sent
@@ -142,6 +149,55 @@ def test_f59_marker_in_errors_and_logs(
     said = logged.getvalue()
     assert "httpcore" in said  # the logs were really on
     assert MARKER not in said
+
+
+def _stopped(client: Client, *, stream: bool) -> BaseException:
+    """Return what a call raises that Ctrl-C stops after 0.2 s; the frames of this function hold no marker."""
+    main = threading.main_thread().ident
+    assert main is not None
+    timer = threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT))
+    timer.start()
+    try:
+        if stream:
+            list(client.stream(HELLO))
+        else:
+            client.chat(HELLO)
+    except KeyboardInterrupt as error:
+        return error
+    raise AssertionError("it ended by itself")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_f59_marker_in_what_ctrl_c_prints(faultd: FaultServer, stream: bool) -> None:
+    case = faultd.case("events", blocks=[delta("a")], then="stall") if stream else faultd.case("silent")
+    with Client(endpoint(case, **KEYS, stream_idle=5), progress_bar=False) as client:
+        printed = [_frames(error) for error in _chain(_stopped(client, stream=stream))]
+    assert "_http.py" in printed[0]
+    assert MARKER not in "".join(printed)
+
+
+async def _cancelled(client: AsyncClient, *, stream: bool) -> BaseException:
+    async def run() -> None:
+        if stream:
+            async for _ in await client.stream(HELLO):
+                pass
+        else:
+            await client.chat(HELLO)
+
+    try:
+        await asyncio.wait_for(run(), 0.2)
+    except TimeoutError as error:
+        return error
+    raise AssertionError("it ended by itself")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_f59_marker_in_what_a_cancelled_call_prints(faultd: FaultServer, stream: bool) -> None:
+    case = faultd.case("events", blocks=[delta("a")], then="stall") if stream else faultd.case("silent")
+    async with AsyncClient(endpoint(case, **KEYS, stream_idle=5), progress_bar=False) as client:
+        printed = [_frames(error) for error in _chain(await _cancelled(client, stream=stream))]
+    assert any("_http.py" in text for text in printed)
+    assert MARKER not in "".join(printed)
 
 
 def test_f59_marker_when_nothing_listens(ask: Asker, logged: io.StringIO) -> None:
@@ -247,3 +303,45 @@ def test_f60_cookies_are_not_kept(ask: Asker, faultd: FaultServer) -> None:
     ask.all(endpoint(case), [HELLO] * 2)
     assert len(case.log) >= 2
     assert not [a for a in case.log if "cookie" in a.headers]
+
+
+@pytest.mark.parametrize("fault", [FAULTS[5], FAULTS[15], ("ok", {})])
+def test_f59_marker_in_the_ledger(
+    ask: Asker, faultd: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: tuple[str, dict[str, Any]]
+) -> None:
+    recorder = LedgerRecorder(tmp_path / "usage.sqlite3", texts=True)  # the most that it ever keeps
+    monkeypatch.setattr("llama70b._observe._default", recorder)
+    ask(endpoint(faultd.case(fault[0], **fault[1]), **KEYS))
+    recorder.close()
+    written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"SQLite format 3" in written
+    assert b"127.0.0.1" in written  # the run is in it
+    assert MARKER.encode() not in written
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+async def test_f59_marker_when_stopped_while_the_head_is_sent(
+    faultd: FaultServer, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """The one moment at which a variable of the HTTP library's frames shows all headers."""
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    async def cancel(*_: object, **__: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr("httpcore._backends.sync.SyncStream.write", stop)
+    monkeypatch.setattr("httpcore._backends.anyio.AnyIOStream.write", cancel)
+    where = endpoint(faultd.case("ok"), **KEYS)
+    try:
+        if way == "sync":
+            with Client(where, progress_bar=False) as client:
+                client.chat(HELLO)
+        else:
+            async with AsyncClient(where, progress_bar=False) as aclient:
+                await aclient.chat(HELLO)
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        printed = [_frames(one) for one in _chain(error)]
+    assert "_http.py" in "".join(printed)
+    assert MARKER not in "".join(printed)

@@ -9,9 +9,9 @@ from langchain_llama70b import ChatLlama70B
 from llama70b import Endpoint, Secret
 
 
-@pytest.fixture(params=["vllm_endpoint", "local_endpoint"])
+@pytest.fixture(params=["local_endpoint", pytest.param("vllm_endpoint", marks=pytest.mark.full)])
 def endpoint(request: pytest.FixtureRequest) -> Endpoint:
-    """One engine, then the other; each is started when the first test asks for it."""
+    """An engine, started when the first test asks for it; test_vllm_langchain.py is what always runs on vLLM."""
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Endpoint)
     return found

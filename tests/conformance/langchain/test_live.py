@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from langchain.agents import create_agent
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
-from langchain_core.output_parsers import StrOutputParser
-from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableParallel
 from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 
@@ -38,16 +33,6 @@ class Verdict(BaseModel):
 def choose(city: City) -> str:
     """Choose a city."""
     return f"chosen: {city}"
-
-
-async def test_prompt_model_parser_both_ways(llm: ChatLlama70B) -> None:
-    chain = ChatPromptTemplate.from_template("What is the capital of {land}?") | llm | StrOutputParser()
-    whole = chain.invoke({"land": "France"})
-    assert "Paris" in whole
-    assert "".join(chain.stream({"land": "France"})) == whole
-    assert await chain.ainvoke({"land": "France"}) == whole
-    assert "".join([piece async for piece in chain.astream({"land": "France"})]) == whole
-    await llm.aclose()
 
 
 def test_token_counts_are_those_of_the_prompt(llm: ChatLlama70B) -> None:
@@ -92,26 +77,12 @@ def test_a_history_with_two_calls_in_one_turn(llm: ChatLlama70B) -> None:
     assert llm.bind_tools([choose]).invoke(history, max_tokens=4).usage_metadata is not None
 
 
-def test_an_agent_that_must_answer_by_a_schema(llm: ChatLlama70B) -> None:
-    agent: Any = create_agent(llm.model_copy(update={"max_tokens": 96}), [], response_format=Verdict)
-    result = agent.invoke({"messages": [("human", "Does it follow?")]})
-    assert isinstance(result["structured_response"], Verdict)
-
-
 def test_an_agent_runs_its_tool(llm: ChatLlama70B) -> None:
     """The tool is forced on the first turn only: whether to call one is beyond so small a model."""
     question = HumanMessage("Choose a city.")
     called = llm.bind_tools([choose], tool_choice="choose").invoke([question], max_tokens=64)
     answer = llm.bind_tools([choose]).invoke([question, called, choose.invoke(called.tool_calls[0])], max_tokens=8)
     assert answer.response_metadata["finish_reason"] in {"stop", "length", "tool_calls"}
-
-
-async def test_many_at_once(llm: ChatLlama70B) -> None:
-    branches: Any = RunnableParallel({f"b{n}": llm.bind(max_tokens=2) for n in range(8)})
-    answers = await asyncio.wait_for(branches.ainvoke("Say hello"), 250)
-    assert len(answers) == 8
-    assert all(message.usage_metadata["output_tokens"] <= 2 for message in answers.values())
-    await llm.aclose()
 
 
 def test_errors_of_the_engine(make: Make, llm: ChatLlama70B) -> None:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llama70b.acceptance import ROSES
@@ -47,6 +47,7 @@ def test_the_verdict_is_the_checkers(verdict: str, saying: str) -> None:
     json.dumps(answer.to_dict())
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(CASES)), st.lists(st.sampled_from(SAYINGS), max_size=4), st.text(max_size=60))
 def test_the_verdict_is_the_checkers_whatever_is_said(verdict: str, sayings: list[str], noise: str) -> None:
     text = CASES[verdict]

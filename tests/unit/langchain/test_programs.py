@@ -197,7 +197,8 @@ async def test_thirty_two_at_once(llm: ChatLlama70B, scripted: ScriptedServer) -
 
 async def test_batch_keeps_to_its_concurrency(llm: ChatLlama70B, scripted: ScriptedServer) -> None:
     busy, most, lock = 0, 0, asyncio.Lock()
-    inner = llm._async_client().chat
+    client = await llm._async_client()
+    inner = client.chat
 
     async def watched(*args: Any, **given: Any) -> Any:
         nonlocal busy, most
@@ -209,7 +210,7 @@ async def test_batch_keeps_to_its_concurrency(llm: ChatLlama70B, scripted: Scrip
         finally:
             busy -= 1
 
-    llm._async_client().chat = watched  # type: ignore[method-assign]
+    client.chat = watched  # type: ignore[method-assign]
     answers = await llm.abatch(["hi"] * 12, {"max_concurrency": 3})
     assert len(answers) == 12
     assert most == 3

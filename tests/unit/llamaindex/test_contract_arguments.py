@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from llama_index.core.llms import ChatMessage
-from llama_index.core.prompts import PromptTemplate
 
 from llamaindex_llama70b import ConfigurationError, Llama70B
 from tests.unit.scripted_server import ScriptedServer
@@ -20,14 +19,6 @@ class TestArguments:
     def test_an_unset_field_is_not_sent(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
         call.chat(llm)
         assert scripted.bodies[-1].keys() == {"model", "messages", "stream"}
-
-    def test_the_call_beats_additional_kwargs_beat_the_fields(
-        self, make: Make, scripted: ScriptedServer, call: Any
-    ) -> None:
-        llm = make(max_tokens=100, top_p=0.1, seed=1, additional_kwargs={"top_p": 0.5, "seed": 2})
-        call.chat(llm, max_tokens=5, seed=3)
-        body = scripted.bodies[-1]
-        assert (body["max_tokens"], body["top_p"], body["seed"]) == (5, 0.5, 3)
 
     def test_none_means_not_given(self, make: Make, scripted: ScriptedServer, call: Any) -> None:
         call.chat(make(temperature=0.3), temperature=None)
@@ -122,16 +113,6 @@ class TestArguments:
 
 
 class TestSystemPrompt:
-    def test_it_goes_before_every_conversation(self, make: Make, scripted: ScriptedServer, call: Any) -> None:
-        llm = make(system_prompt="Be terse.")
-        call.chat(llm)
-        call.complete(llm)
-        call.stream_chat(llm)
-        call.predict(llm, PromptTemplate("say {x}"), x="hi")
-        for body in scripted.bodies:
-            assert [m["role"] for m in body["messages"]] == ["system", "user"]
-            assert body["messages"][0]["content"] == "Be terse."
-
     def test_a_conversation_with_its_own_keeps_it(self, make: Make, scripted: ScriptedServer, call: Any) -> None:
         call.chat(make(system_prompt="Be terse."), [ChatMessage(role="system", content="Be long."), *USER])
         assert [m["content"] for m in scripted.bodies[-1]["messages"]] == ["Be long.", "hi"]

@@ -72,30 +72,6 @@ class TestServerConstrained:
         assert "tools" not in body
         assert body["messages"] == [{"role": "user", "content": "Make up a person from Oslo."}]
 
-    def test_what_the_grammar_compiler_cannot_read_is_left_out(
-        self, llm: Llama70B, scripted: ScriptedServer, call: Any
-    ) -> None:
-        scripted.say('{"colour": "red", "kind": "x", "unique": ["a", "a"]}')
-        made = call.structured_predict(llm, Wide, ASK, town="x")
-        assert made == Wide(colour=Colour.RED, kind="x", unique={"a"})
-        assert "uniqueItems" not in str(scripted.bodies[-1]["response_format"])
-
-    def test_streamed(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
-        scripted.answer(Answer(pieces=[JSON[i : i + 6] for i in range(0, len(JSON), 6)]))
-        objects = call.stream_structured_predict(llm, Person, ASK, town="Oslo")
-        assert objects[-1] == ANN
-        assert isinstance(objects[-1], Person)
-        assert any((o.name and o.name != "Ann") or (o.name == "Ann" and o.age is None) for o in objects[:-1])
-        assert scripted.bodies[-1]["response_format"]["type"] == "json_schema"
-
-    def test_the_system_prompt_counts(self, make: Make, scripted: ScriptedServer, call: Any) -> None:
-        scripted.say(JSON)
-        llm = make(system_prompt="Be terse.")
-        call.structured_predict(llm, Person, ASK, town="x")
-        call.stream_structured_predict(llm, Person, ASK, town="x")
-        for body in scripted.bodies:
-            assert [m["role"] for m in body["messages"]] == ["system", "user"]
-
     def test_llm_kwargs(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
         scripted.say(JSON)
         given = {"max_tokens": 9, "tool_choice": "x", "tool_required": True}
@@ -161,48 +137,8 @@ class TestOtherModes:
             assert [m["role"] for m in body["messages"]] == ["system", "user"]
             assert "response_format" not in body
 
-    def test_llm(self, make: Make, scripted: ScriptedServer, call: Any) -> None:
-        llm = make(pydantic_program_mode=PydanticProgramMode.LLM, system_prompt="Be terse.")
-        scripted.say(f"Here you are: {JSON}")
-        assert call.structured_predict(llm, Person, ASK, town="x") == ANN
-        body = scripted.bodies[-1]
-        assert body.keys() == {"model", "messages", "stream"}
-        assert "Here's a JSON schema to follow" in body["messages"][-1]["content"]
-        scripted.say(JSON)
-        assert call.stream_structured_predict(llm, Person, ASK, town="x")[-1] == ANN
-
-    def test_core_s_own_function_program(self, llm: Llama70B, scripted: ScriptedServer) -> None:
-        from llama_index.core.program.function_program import FunctionCallingProgram
-
-        scripted.answer(Answer(tool_calls=[("Person", JSON)]))
-        program = FunctionCallingProgram.from_defaults(Person, prompt=ASK, llm=llm)
-        assert program(town="x") == ANN
-        assert list(program.stream_call(town="x"))[-1] == ANN
-
 
 class TestStructuredLLM:
-    def test_chat(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
-        scripted.say(JSON)
-        structured = llm.as_structured_llm(Person)
-        answer = call.chat(structured, [ChatMessage("braces {town} stay")])
-        assert answer.raw == ANN
-        assert Person.model_validate_json(answer.message.content) == ANN
-        assert answer.additional_kwargs["total_tokens"] == 18
-        assert scripted.bodies[-1]["messages"][0]["content"] == "braces {town} stay"
-        assert call.complete(structured, "x").raw == ANN
-
-    def test_streams(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
-        scripted.answer(Answer(pieces=[JSON[i : i + 6] for i in range(0, len(JSON), 6)]))
-        structured = llm.as_structured_llm(Person)
-        elements = call.stream_chat(structured, [ChatMessage("x")])
-        assert "".join(e.delta for e in elements) == elements[-1].message.content == JSON
-        assert elements[-1].raw == ANN
-        assert elements[-1].additional_kwargs["total_tokens"] == 18
-        assert all(isinstance(e.raw, BaseModel) for e in elements)
-        completions = call.stream_complete(structured, "x")
-        assert completions[-1].raw == ANN
-        assert "".join(e.delta for e in completions) == JSON
-
     # core's StructuredLLM.stream_chat, which serves the mode "llm", calls pydantic's old .json()
     @pytest.mark.filterwarnings("ignore:The `json` method is deprecated:DeprecationWarning")
     @pytest.mark.parametrize("mode", ["function", "llm"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -37,10 +36,6 @@ def shout(text: str) -> str:
 ADD, SHOUT = FunctionTool.from_defaults(add), FunctionTool.from_defaults(shout)
 ONE = Answer(tool_calls=[("c1", "add", '{"a": 1, "b": 2}')])
 TWO = Answer(tool_calls=[("c1", "add", '{"a": 1, "b": 2}'), ("c2", "shout", '{"text": "hi"}')])
-
-
-def names(llm: Llama70B, answer: Any) -> list[str]:
-    return [call.tool_name for call in llm.get_tool_calls_from_response(answer, error_on_no_tool_call=False)]
 
 
 class TestAsking:
@@ -94,18 +89,6 @@ class TestAsking:
         with pytest.raises(ConfigurationError, match="tool_choice is 7"):
             call.chat_with_tools(llm, [ADD], user_msg="x", tool_choice=7)
 
-    def test_no_tools_leave_a_clean_body(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
-        call.chat_with_tools(llm, [], user_msg="x", tool_required=True)
-        assert scripted.bodies[-1].keys() == {"model", "messages", "stream"}
-
-    def test_the_history_is_not_changed(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
-        history = [ChatMessage(role="system", content="s")]
-        call.chat_with_tools(llm, [ADD], user_msg="1+2", chat_history=history)
-        call.stream_chat_with_tools(llm, [ADD], user_msg=ChatMessage("1+2"), chat_history=history)
-        assert len(history) == 1
-        for body in scripted.bodies:
-            assert [m["content"] for m in body["messages"]] == ["s", "1+2"]
-
     def test_parallel_calls_allowed(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
         call.chat_with_tools(llm, [ADD], user_msg="x", allow_parallel_tool_calls=True)
         assert scripted.bodies[-1]["parallel_tool_calls"] is True
@@ -157,50 +140,6 @@ class TestAsking:
 
 
 class TestAnswering:
-    def test_one_call(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
-        scripted.answer(ONE)
-        whole = call.chat_with_tools(llm, [ADD], user_msg="1+2")
-        last = call.stream_chat_with_tools(llm, [ADD], user_msg="1+2")[-1]
-        for answer in (whole, last):
-            (selection,) = llm.get_tool_calls_from_response(answer)
-            assert (selection.tool_id, selection.tool_name) == ("c1", "add")
-            assert selection.tool_kwargs == {"a": 1, "b": 2}
-            assert answer.message.blocks == [
-                ToolCallBlock(tool_call_id="c1", tool_name="add", tool_kwargs={"a": 1, "b": 2})
-            ]
-            assert answer.message.additional_kwargs["tool_calls"] == [
-                {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
-            ]
-            assert answer.additional_kwargs["finish_reason"] == "tool_calls"
-
-    def test_several_calls(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
-        scripted.answer(TWO)
-        given = {"user_msg": "x", "allow_parallel_tool_calls": True}
-        assert names(llm, call.chat_with_tools(llm, [ADD, SHOUT], **given)) == ["add", "shout"]
-        assert names(llm, call.stream_chat_with_tools(llm, [ADD, SHOUT], **given)[-1]) == ["add", "shout"]
-
-    def test_parallel_off_shows_one_everywhere(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
-        scripted.answer(TWO)
-        whole = call.chat_with_tools(llm, [ADD, SHOUT], user_msg="x")
-        for answer in [whole, *call.stream_chat_with_tools(llm, [ADD, SHOUT], user_msg="x")]:
-            assert names(llm, answer) == ["add"]
-            assert len(answer.message.additional_kwargs["tool_calls"]) == 1
-        assert len(whole.raw["choices"][0]["message"]["tool_calls"]) == 2  # the record stays complete
-
-    def test_text_and_a_call(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
-        scripted.answer(Answer("Let me see.", tool_calls=[("add", '{"a": 1, "b": 2}')]))
-        for answer in (
-            call.chat_with_tools(llm, [ADD], user_msg="x"),
-            call.stream_chat_with_tools(llm, [ADD], user_msg="x")[-1],
-        ):
-            assert answer.message.content == "Let me see."
-            assert names(llm, answer) == ["add"]
-
-    def test_no_arguments(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
-        scripted.answer(Answer(tool_calls=[("now", "")]))
-        answer = call.chat_with_tools(llm, [ADD], user_msg="x")
-        assert llm.get_tool_calls_from_response(answer)[0].tool_kwargs == {}
-
     def test_growing_arguments(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
         scripted.answer(Answer(tool_calls=[("shout", '{"text": "hello there"}')]))
         elements = call.stream_chat_with_tools(llm, [SHOUT], user_msg="x")
@@ -209,10 +148,6 @@ class TestAnswering:
         assert {"text": "hello"} in texts or {"text": "hello "} in texts
         assert texts[-1] == {"text": "hello there"}
         assert [e.delta for e in elements] == [""] * len(elements)
-
-    def test_predict_and_call(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
-        scripted.answer(ONE)
-        assert call._whole(llm, "predict_and_call", [ADD], "1+2").response == "3"
 
     def test_none_where_one_is_demanded(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
         scripted.say("I would rather not.")
@@ -241,16 +176,6 @@ class TestMalformed:
                 "error": "the arguments are not a JSON object",
             }
             assert answer.message.blocks[0].tool_kwargs == '{"text": "a'
-
-    def test_the_tool_refuses_them_visibly(self, llm: Llama70B, scripted: ScriptedServer) -> None:
-        from llama_index.core.tools.calling import call_tool_with_selection
-
-        scripted.answer(self.BROKEN)
-        answer = llm.chat_with_tools([SHOUT], user_msg="x")
-        (selection,) = llm.get_tool_calls_from_response(answer, error_on_no_tool_call=False)
-        output = call_tool_with_selection(selection, [SHOUT])
-        assert output.is_error
-        assert "malformed_arguments" in output.content
 
     def test_where_a_call_is_demanded(self, llm: Llama70B, scripted: ScriptedServer, call: Any) -> None:
         scripted.answer(self.BROKEN)
@@ -324,18 +249,3 @@ class TestForeignAnswers:
         message = ChatMessage(role="assistant", additional_kwargs={"tool_calls": [{"id": "c"}]})
         with pytest.raises(ConfigurationError, match=r"tool_calls'\]\[0\] has no function name"):
             call.chat(llm, [message])
-
-
-def test_reading_a_stream_of_arguments_is_linear(llm: Llama70B, scripted: ScriptedServer) -> None:
-    """An agent looks at the calls of every element; twice the arguments may not cost four times the looking."""
-
-    def seconds(size: int) -> float:
-        scripted.answer(Answer(tool_calls=[("shout", '{"text": "' + "x" * size + '"}')]))
-        elements = list(llm.stream_chat_with_tools([SHOUT], user_msg="x"))
-        began = time.process_time()
-        for element in elements:
-            llm.get_tool_calls_from_response(element, error_on_no_tool_call=False)
-        return (time.process_time() - began) / len(elements)
-
-    seconds(1000)
-    assert seconds(16_000) < 4 * seconds(2000)

@@ -7,10 +7,9 @@ from typing import Any
 
 import llama_index_instrumentation as instrumentation
 import pytest
-from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler, TokenCountingHandler
+from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.instrumentation.events.llm import (
     LLMChatEndEvent,
-    LLMChatInProgressEvent,
     LLMChatStartEvent,
     LLMCompletionEndEvent,
     LLMCompletionStartEvent,
@@ -20,8 +19,8 @@ from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.event_handlers import BaseEventHandler
 from pydantic import BaseModel, Field
 
-from llamaindex_llama70b import BadRequest, ColdStartEvent, Llama70B
-from tests.unit.scripted_server import KEY, Answer, Raw, Request, ScriptedServer, error
+from llamaindex_llama70b import ColdStartEvent, Llama70B
+from tests.unit.scripted_server import KEY, Answer, Raw, Request, ScriptedServer
 
 Make = Callable[..., Llama70B]
 ASK = PromptTemplate("x {y}")
@@ -55,24 +54,6 @@ def recorder() -> Iterator[Recorder]:
 
 
 class TestOnePairACall:
-    @pytest.mark.parametrize("method", ["chat", "stream_chat"])
-    def test_chat(self, llm: Llama70B, scripted: ScriptedServer, recorder: Recorder, call: Any, method: str) -> None:
-        scripted.say("a b")
-        getattr(call, method)(llm)
-        assert len(recorder.of(LLMChatStartEvent)) == 1
-        (end,) = recorder.of(LLMChatEndEvent)
-        assert end.response.raw["usage"]["total_tokens"] == 18
-        assert not recorder.of(LLMCompletionStartEvent)
-        assert len(recorder.of(LLMChatInProgressEvent)) == (3 if method == "stream_chat" else 0)
-
-    @pytest.mark.parametrize("method", ["complete", "stream_complete"])
-    def test_complete(
-        self, llm: Llama70B, scripted: ScriptedServer, recorder: Recorder, call: Any, method: str
-    ) -> None:
-        getattr(call, method)(llm)
-        assert len(recorder.of(LLMCompletionStartEvent)) == len(recorder.of(LLMCompletionEndEvent)) == 1
-        assert not recorder.of(LLMChatStartEvent)
-
     @pytest.mark.parametrize("method", ["structured_predict", "stream_structured_predict"])
     def test_structured(
         self, llm: Llama70B, scripted: ScriptedServer, recorder: Recorder, call: Any, method: str
@@ -103,27 +84,8 @@ class TestOnePairACall:
         call.chat(llm)
         assert [request.path for request in scripted.requests] == ["/v1/chat/completions"]
 
-    @pytest.mark.parametrize("method", ["chat", "stream_chat", "complete", "stream_complete"])
-    def test_failures_end_the_event(self, make: Make, scripted: ScriptedServer, call: Any, method: str) -> None:
-        scripted.answer(error(400, "no"))
-        debug = LlamaDebugHandler(print_trace_on_end=False)
-        with pytest.raises(BadRequest):
-            getattr(call, method)(make(callback_manager=CallbackManager([debug])))
-        ((_, end),) = debug.get_event_pairs(CBEventType.LLM)
-        assert isinstance(end.payload["exception"], BadRequest)
-
 
 class TestCounting:
-    def test_true_counts(self, make: Make, scripted: ScriptedServer, call: Any) -> None:
-        scripted.answer(Answer("a b", usage=(36, 4)))
-        counter = TokenCountingHandler()
-        llm = make(callback_manager=CallbackManager([counter]))
-        for method in (call.chat, call.stream_chat, call.complete, call.stream_complete):
-            method(llm)
-            assert counter.prompt_llm_token_count == 36, method
-            assert counter.completion_llm_token_count == 4
-            counter.reset_counts()
-
     def test_structured(self, make: Make, scripted: ScriptedServer, call: Any) -> None:
         scripted.answer(Answer('{"name": "Ann"}', usage=(36, 4)))
         counter = TokenCountingHandler()
@@ -138,22 +100,6 @@ class TestCounting:
             use()
             assert counter.prompt_llm_token_count == 36
             counter.reset_counts()
-
-    def test_rate_limiter(self, make: Make, scripted: ScriptedServer, call: Any) -> None:
-        class Limiter:
-            taken = 0
-
-            def acquire(self) -> None:
-                self.taken += 1
-
-            async def async_acquire(self) -> None:
-                self.taken += 1
-
-        limiter = Limiter()
-        llm = make(rate_limiter=limiter)
-        call.chat(llm)
-        call.stream_complete(llm)
-        assert limiter.taken == 2
 
 
 class TestColdStart:
