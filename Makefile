@@ -43,8 +43,9 @@ lint: $(READY) ## ruff, import contracts
 	$(BIN)/lint-imports
 
 .PHONY: types
-types: $(READY) ## mypy --strict
+types: $(READY) ## mypy --strict; typical user code under mypy and pyright, both strict
 	$(BIN)/mypy
+	$(PY) -m pytest -q tests/types
 
 # Pure modules: everything that decides something and does no I/O.
 PURE := llama70b/types.py,llama70b/errors.py,llama70b/endpoint.py,llama70b/_secret.py,llama70b/_wire.py,llama70b/_sse.py
@@ -79,6 +80,14 @@ test-server: $(SERVER_VENV)/.ready ## the deployment on a fake control plane, th
 test-engines: $(READY) vllm-env ## both adapters on the local engine and on vLLM
 	$(PY) -m pytest -q tests/engines tests/conformance
 
+.PHONY: test-notebooks
+test-notebooks: $(READY) ## the tutorials, from top to bottom on one local engine
+	$(PY) -m pytest -q tests/notebooks
+
+.PHONY: test-versions
+test-versions: $(READY) ## the adapters' unit tests on the lowest, the newest and the coming versions of both frameworks
+	$(PY) -m tests.versions.run
+
 .PHONY: conformance
 conformance: $(READY) peers-env vllm-env ## docs/conformance.md: ours and the peers through the same suites on the same servers
 	$(PY) -m tests.conformance.table
@@ -99,8 +108,8 @@ fault-peers: peers-env ## docs/data/fault_peers.json: what ChatOpenAI and OpenAI
 	$(PEERS_PY) -m tests.fault.peers
 
 .PHONY: bench
-bench: peers-env ## docs/performance.md: CPU a chunk, imports, memory, beside the peers (quarter of an hour)
-	$(PY) -m benchmarks.client
+bench: peers-env ## docs/performance.md: CPU a chunk, imports, memory, beside the peers (an idle machine; a quarter of an hour)
+	$(PY) -m benchmarks.client --json benchmarks/client/results/latest.json --doc docs/performance.md
 
 .PHONY: bench-routing
 bench-routing: $(READY) ## windows against the best grid, the ledger's overhead
@@ -139,7 +148,7 @@ format: $(READY) ## ruff format and its safe fixes
 
 .PHONY: pins
 pins: $(READY) ## compile requirements/*.txt anew
-	$(BIN)/uv pip compile -q --no-header --generate-hashes --all-extras --group dev pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile -q --no-header --generate-hashes --all-extras --group dev --group docs pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile -q --no-header --generate-hashes --all-extras --group dev pyproject.toml requirements/peers.in -o requirements/peers.txt
 
 .PHONY: clean
