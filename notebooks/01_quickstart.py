@@ -32,9 +32,7 @@ if not os.environ.get("LLAMA70B_BASE_URL"):
 from llama70b import ChatRequest, Client, Message
 
 client = Client()
-question = ChatRequest(
-    messages=(Message("user", "What is the capital of France?"),), max_tokens=12, temperature=0
-)
+question = ChatRequest(messages=(Message("user", "What is the capital of France?"),), max_tokens=12, temperature=0)
 answer = client.chat(question)
 
 print(answer.text)
@@ -154,7 +152,9 @@ rows = []
 for hourly in (1, 5, 20, 60, 200):
     at = steady_state(container, hourly / 3600)
     rows.append(at)
-    print(f"{hourly:10} {at.dollars_per_day:7.2f} {at.dollars_per_request:11.3f} {at.duty:4.0%} {at.waiting_share:9.0%}")
+    print(
+        f"{hourly:10} {at.dollars_per_day:7.2f} {at.dollars_per_request:11.3f} {at.duty:4.0%} {at.waiting_share:9.0%}"
+    )
 assert rows[0].dollars_per_request > rows[-1].dollars_per_request
 
 # %% [markdown]

@@ -199,17 +199,22 @@ assert "tools" in steps and steps.count("model") >= 2
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import trim_messages
 
-history = [("user", "ship " * 1500), ("ai", "sail " * 1500), ("user", "sea " * 1500), ("user", "What is a ship?")]
+history = []
+for part in range(1, 15):
+    history += [("user", f"Tell me part {part} of the story."), ("ai", "The ship went on over the sea. " * 40)]
+history.append(("user", "What is the capital of France?"))
+
 try:
-    ChatLlama70B(max_tokens=8, model=llm.model).invoke(history * 8)
+    llm.invoke(history)
     raise AssertionError("expected an overflow")
 except ContextOverflowError as error:
     print(type(error).__name__, error.prompt_tokens, ">", error.max_model_len)
 
-short = trim_messages(history * 8, max_tokens=3000, token_counter=llm, strategy="last", start_on="human")
-print(len(history * 8), "messages, cut to", len(short))
+# %%
+short = trim_messages(history, max_tokens=1000, token_counter=llm, strategy="last", start_on="human")
+print(len(history), "messages, cut to", len(short), "with", llm.get_num_tokens_from_messages(short), "tokens")
 print(llm.invoke(short).content)
-assert llm.get_num_tokens_from_messages(short) <= 3000
+assert llm.get_num_tokens_from_messages(short) <= 1000
 
 # %% [markdown]
 # ## Fallbacks

@@ -88,13 +88,12 @@ assert likeness("the ship sank", "a boat went down") > likeness("the ship sank",
 # The documents are this repository's own pages.
 
 # %%
-from llama_index.core import SimpleDirectoryReader, VectorStoreIndex
+from llama_index.core import Document, VectorStoreIndex
 
 pages = ["reliability.md", "serving.md", "usage.md", "routing.md", "local-engine.md"]
-documents = SimpleDirectoryReader(
-    input_files=[Path("../docs") / page for page in pages],
-    file_metadata=lambda path: {"page": Path(path).name},  # this goes into the prompt: no paths of this machine
-).load_data()
+documents = [
+    Document(text=(Path("../docs") / page).read_text(encoding="utf-8"), metadata={"page": page}) for page in pages
+]
 index = VectorStoreIndex.from_documents(documents)
 print(len(documents), "documents,", len(index.docstore.docs), "chunks")
 assert len(index.docstore.docs) > len(documents)
@@ -133,16 +132,18 @@ from llama_index.core import SummaryIndex
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 
 counter = TokenCountingHandler()
+Settings.callback_manager = CallbackManager([counter])  # engines hand it to their model
+
 long_page = [document for document in documents if document.metadata["page"] == "local-engine.md"]
-summarizer = SummaryIndex.from_documents(long_page).as_query_engine(
-    response_mode="tree_summarize", llm=Llama70B(temperature=0, max_tokens=24, callback_manager=CallbackManager([counter]))
-)
+brief = Llama70B(temperature=0, max_tokens=24)
+summarizer = SummaryIndex.from_documents(long_page).as_query_engine(response_mode="tree_summarize", llm=brief)
 summary = summarizer.query("What is this page about?")
 print(summary)
 for event in counter.llm_token_counts:
     print(event.prompt_token_count, "+", event.completion_token_count, "tokens")
 assert counter.llm_token_counts
 assert max(event.total_token_count for event in counter.llm_token_counts) <= 4096
+Settings.callback_manager = CallbackManager([])
 
 # %% [markdown]
 # ## Streaming
@@ -220,7 +221,8 @@ assert len(chat_engine.chat_history) == 4
 # ## An agent that looks things up
 #
 # The query engine becomes a tool of a `FunctionAgent`. A large model decides itself when to call it; the tiny one is
-# told to with `initial_tool_choice`.
+# told to with `initial_tool_choice`. A model may also call again and again: `early_stopping_method="generate"` asks it
+# for an answer without tools after `max_iterations` rounds, instead of failing.
 
 # %%
 from llama_index.core.agent.workflow import FunctionAgent, ToolCallResult
@@ -234,14 +236,17 @@ agent = FunctionAgent(
     llm=Llama70B(temperature=0, max_tokens=64),
     system_prompt="Answer from the handbook in one sentence.",
     initial_tool_choice="handbook" if tiny else None,
+    early_stopping_method="generate",
 )
-run = agent.run("How long does a client wait for a cold start?", memory=recommended_memory(llm))
+run = agent.run(
+    "How long does a client wait for a cold start?", memory=recommended_memory(llm), max_iterations=2 if tiny else 8
+)
 called = [event async for event in run.stream_events() if isinstance(event, ToolCallResult)]
 result = await run
 
 for event in called:
     print(event.tool_name, event.tool_kwargs, "->", str(event.tool_output)[:80])
-print(result)
+print(str(result)[:300])
 assert called or not tiny
 assert str(result)
 
@@ -252,7 +257,7 @@ assert str(result)
 # `context_guard="trim"` the result is cut in its middle, with a note that the model sees.
 
 # %%
-from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.llms import ChatMessage
 
 from llamaindex_llama70b import ContextOverflow
 

@@ -6,14 +6,18 @@ import hashlib
 import shutil
 import ssl
 import sys
+import warnings
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import httpx
-from tqdm.auto import tqdm
 
 from llama70b.errors import ConnectionFailed, ProtocolError
+
+with warnings.catch_warnings():  # of a notebook without ipywidgets, where the bar is text
+    warnings.simplefilter("ignore")
+    from tqdm.auto import tqdm
 
 _ATTEMPTS = 5
 _TIMEOUT = httpx.Timeout(30.0, connect=15.0)

@@ -192,6 +192,7 @@ for call in CALLS:
         call()
     except KeyboardInterrupt:
         print("interrupted", flush=True)
+    input()  # the next call begins when the test has looked
 """
 
 
@@ -219,11 +220,13 @@ def test_f43_ctrl_c_during_the_wait_returns_at_once(
         source += [_MAKE.format(cls=stack.name, url=case.url), f"CALLS += [{calls}]"]
     process = subprocess.Popen(
         [sys.executable, "-c", "\n".join([*source, _INTERRUPTED])],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=_environment(),
         text=True,
         bufsize=1,
     )
+    assert process.stdin is not None
     assert process.stdout is not None
     try:
         for case, number in [(case, number) for case in cases for number in (1, 2)]:  # blocking, then awaiting
@@ -238,10 +241,13 @@ def test_f43_ctrl_c_during_the_wait_returns_at_once(
                 wait_for(partial(_has_hangups, case, number), 1.0)
             time.sleep(0.15)
             assert case.gets == looks  # nobody goes on waiting
+            process.stdin.write("\n")
+            process.stdin.flush()
         assert process.wait(20) == 0
     finally:
         process.kill()
         process.wait()
+        process.stdin.close()
         process.stdout.close()
     for case in cases:
         wait_for(partial(_is_left, case))

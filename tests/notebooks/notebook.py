@@ -66,7 +66,11 @@ def execute(book: NotebookNode, environ: Mapping[str, str], *, cell_timeout_s: i
     with warnings.catch_warnings():  # Jupyter's own parts warn of each other; what our cells warn of is in the outputs
         warnings.simplefilter("ignore")
         client = NotebookClient(
-            book, timeout=cell_timeout_s, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
+            book,
+            timeout=cell_timeout_s,
+            kernel_name="python3",
+            coalesce_streams=True,
+            resources={"metadata": {"path": str(FOLDER)}},
         )
         client.execute(env={**os.environ, **environ, "PYTHONPATH": str(ROOT)})
     return time.monotonic() - began

@@ -45,7 +45,12 @@ def page(source: Path, environ: dict[str, str]) -> str:
     print(f"{source.stem}: {took:.0f} s", file=sys.stderr)
     # Empty addresses: no script is fetched from elsewhere; our notebooks have neither widgets nor formulas.
     exporter = HTMLExporter(
-        template_name="lab", require_js_url="", jquery_url="", mathjax_url="", mermaid_js_url="", exclude_input_prompt=True
+        template_name="lab",
+        require_js_url="",
+        jquery_url="",
+        mathjax_url="",
+        mermaid_js_url="",
+        exclude_input_prompt=True,
     )
     exporter.exclude_output_prompt = True
     title = book.cells[0].source.splitlines()[0].removeprefix("# ")
