@@ -54,9 +54,12 @@ PURE := $(PURE),llama70b/_flow.py,llama70b/_wake.py,llama70b/_ops.py,llama70b/_o
 PURE := $(PURE),llama70b/_call.py,llama70b/_granted.py,llama70b/_cost.py,llama70b/cost/*,llama70b/routing/*,llama70b/syllogism/*
 
 .PHONY: test-unit
+# Where the pure modules are tested: run alone for their coverage, the rest on two workers.
+PURE_TESTS := tests/unit/core tests/unit/syllogism tests/unit/routing tests/unit/cost tests/unit/test_round_trips.py
 test-unit: $(READY) ## unit tests, with coverage of the pure modules
-	$(BIN)/coverage run -m pytest -q tests/unit
+	$(BIN)/coverage run -m pytest -q $(PURE_TESTS)
 	$(BIN)/coverage report --fail-under=95 --include='$(PURE)'
+	$(PY) -m pytest -q -n 2 tests/unit $(addprefix --ignore ,$(PURE_TESTS))
 
 .PHONY: test-fault
 test-fault: $(READY) ## the fault server's cases

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
+from llama_index.core.prompts import BasePromptTemplate, RichPromptTemplate
 from llama_index.core.utils import get_tokenizer
 
 from llama70b import AsyncChatStream, ChatStream, observing
@@ -30,6 +31,16 @@ class Calls(Connected):
         to_prompt: Callable[[str], str] | None = self.completion_to_prompt
         text = prompt if formatted or to_prompt is None else to_prompt(prompt)
         return [ChatMessage(role=MessageRole.USER, content=text)]
+
+    def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:
+        """Format a prompt for `predict` and `stream`; a list of texts counts as their text.
+
+        Core's `simple_summarize` passes a list, of which the prompt would hold Python's repr: with every line break
+        escaped it outgrows the window that it was cut to.
+        """
+        if not isinstance(prompt, RichPromptTemplate):  # those may go through a list
+            prompt_args = {name: _joined(value) for name, value in prompt_args.items()}
+        return super()._get_messages(prompt, **prompt_args)
 
     def _understood(self, messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> Call:
         return understood(messages, self._defaults(), kwargs)
@@ -109,3 +120,8 @@ def _fitted(call: Call, window: int | None) -> Call:
         return call
     tokenizer = get_tokenizer()
     return replace(call, request=guarded(call.request, call.guard, window, lambda text: len(tokenizer(text))))
+
+
+def _joined(value: Any) -> Any:
+    texts = isinstance(value, list) and value and all(isinstance(part, str) for part in value)
+    return "\n".join(value) if texts else value

@@ -31,10 +31,13 @@ def sources() -> list[Path]:
 def from_source(source: Path) -> NotebookNode:
     """Return the notebook that a source describes: no outputs, and the same source gives the same file."""
     made = jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent")
-    book = nbformat.v4.new_notebook(metadata={"kernelspec": _KERNEL, "language_info": {"name": "python"}})
+    book: NotebookNode = nbformat.v4.new_notebook(  # type: ignore[no-untyped-call]
+        metadata={"kernelspec": _KERNEL, "language_info": {"name": "python"}}
+    )
     for number, cell in enumerate(made.cells, start=1):
         cell.id = f"cell-{number:02d}"
-        cell.metadata = NotebookNode({"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {})
+        tags = cell.metadata.get("tags")
+        cell.metadata = {"tags": tags} if tags else {}
         book.cells.append(cell)
     book.nbformat, book.nbformat_minor = 4, 5
     nbformat.validate(book)
@@ -43,7 +46,8 @@ def from_source(source: Path) -> NotebookNode:
 
 def as_text(book: NotebookNode) -> str:
     """Return a notebook as the text of its file."""
-    return nbformat.writes(book, version=4) + "\n"
+    text: str = nbformat.writes(book, version=4)  # type: ignore[no-untyped-call]
+    return text + "\n"
 
 
 def execute(book: NotebookNode, environ: Mapping[str, str], *, cell_timeout_s: int = CELL_TIMEOUT_S) -> float:

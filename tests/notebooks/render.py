@@ -44,7 +44,7 @@ def page(source: Path, environ: dict[str, str]) -> str:
     took = execute(book, environ)
     print(f"{source.stem}: {took:.0f} s", file=sys.stderr)
     # Empty addresses: no script is fetched from elsewhere; our notebooks have neither widgets nor formulas.
-    exporter = HTMLExporter(
+    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="lab",
         require_js_url="",
         jquery_url="",

@@ -1,5 +1,6 @@
 """Every tutorial runs from top to bottom; its own assertions say what matters."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(480)]
 
 
 @pytest.mark.parametrize("source", sources(), ids=lambda path: path.stem)
-def test_runs(source: Path, engine_environ: dict[str, str], record_property: pytest.RecordProperty) -> None:
+def test_runs(source: Path, engine_environ: dict[str, str], record_property: Callable[[str, object], None]) -> None:
     book = from_source(source)
     record_property("seconds", round(execute(book, engine_environ), 1))
     outputs = str([cell.get("outputs") for cell in book.cells])

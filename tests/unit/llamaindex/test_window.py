@@ -117,6 +117,7 @@ class TestPacking:
         engine = SummaryIndex.from_documents(documents).as_query_engine(response_mode=mode)
         assert "As the page says." in str(engine.query("What is this project about?"))
         inside(server)
+        assert "\\n" not in str(server.bodies[0]["messages"][-1]["content"])  # text, not a list's repr of it
         if mode in {ResponseMode.COMPACT, ResponseMode.TREE_SUMMARIZE}:  # those that are to fill a prompt do
             assert max(server.prompts) > (WINDOW - OUTPUT) * 0.8
 
@@ -169,7 +170,10 @@ class TestAHugeToolResult:
             return HUGE
 
         async def run() -> str:
-            return str(await FunctionAgent(tools=[read_log], llm=llm).run("What is in the log?"))
+            try:
+                return str(await FunctionAgent(tools=[read_log], llm=llm).run("What is in the log?"))
+            finally:
+                await llm.aclose()
 
         return asyncio.run(run())
 
