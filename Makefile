@@ -87,6 +87,15 @@ test-engines: $(READY) vllm-env ## both adapters on the local engine and on vLLM
 test-notebooks: $(READY) ## the tutorials, from top to bottom on one local engine
 	$(PY) -m pytest -q tests/notebooks
 
+.PHONY: docs
+docs: $(READY) ## the documentation in site/, with the tutorials run on the local engine
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
+	$(PY) -m tests.notebooks.render site/tutorials
+
+.PHONY: test-docs
+test-docs: $(READY) ## code blocks, commands and links of README and docs
+	$(PY) -m pytest -q tests/docs
+
 .PHONY: test-versions
 test-versions: $(READY) ## the adapters' unit tests on the lowest, the newest and the coming versions of both frameworks
 	$(PY) -m tests.versions.run

@@ -37,7 +37,7 @@ answer = client.chat(question)
 
 print(answer.text)
 print(answer.usage)
-print(answer.timing)
+print(f"{answer.timing.total_s:.2f} s, of these {answer.timing.cold_start_s:.2f} s for a cold start")
 assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
 # %% [markdown]

@@ -23,6 +23,13 @@ IRREGULAR_PLURALS = dict(
     chairman:chairmen craftsman:craftsmen englishman:englishmen frenchman:frenchmen irishman:irishmen
     dutchman:dutchmen snowman:snowmen superman:supermen caveman:cavemen nobleman:noblemen mailman:mailmen
     spokesman:spokesmen statesman:statesmen congressman:congressmen cameraman:cameramen
+    freshman:freshmen horseman:horsemen workman:workmen doorman:doormen milkman:milkmen watchman:watchmen gunman:gunmen
+    seaman:seamen boatman:boatmen swordsman:swordsmen marksman:marksmen huntsman:huntsmen tradesman:tradesmen
+    councilman:councilmen congresswoman:congresswomen sportswoman:sportswomen anchorman:anchormen barman:barmen
+    batsman:batsmen clergyman:clergymen foreman:foremen handyman:handymen layman:laymen madman:madmen
+    middleman:middlemen repairman:repairmen serviceman:servicemen showman:showmen stuntman:stuntmen woodsman:woodsmen
+    scotsman:scotsmen welshman:welshmen norseman:norsemen saleswoman:saleswomen horsewoman:horsewomen
+    salesperson:salespeople spokesperson:spokespeople businessperson:businesspeople tradesperson:tradespeople
     grandchild:grandchildren schoolchild:schoolchildren stepchild:stepchildren godchild:godchildren
     dormouse:dormice eyetooth:eyeteeth forefoot:forefeet werewolf:werewolves housewife:housewives midwife:midwives
     quiz:quizzes bus:buses gas:gases lens:lenses class:classes glass:glasses

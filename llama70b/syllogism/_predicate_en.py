@@ -167,6 +167,9 @@ _TIMES = frozenset(
 )
 
 
+_COMPARED = frozenset("higher lower greater better worse larger smaller longer shorter stronger".split())
+
+
 def without_bound(words: Words) -> Words:
     """Drop, for the guard only, words of a verb phrase that belong to the property and bind nothing outside it.
 
@@ -184,6 +187,10 @@ def without_bound(words: Words) -> Words:
             or (lowered[index] in ("regularly", "longer", "faster", "better", "earlier", "harder", "higher") and last)
             or (lowered[index] == "when" and following.endswith("ed") and index + 2 == len(words))
             or (lowered[index] == "others" and last and index == 1)
+            or (lowered[index] == "a" and following == "lot")
+            or (lowered[index] == "lot" and lowered[index - 1] == "a" and index > 1)
+            or (lowered[index] in _COMPARED and not last and "than" not in lowered)
+            or (lowered[index] == "while" and following.endswith("ing") and index + 2 == len(words))
         )
         if not dropped:
             kept.append(word)

@@ -11,6 +11,7 @@ from llama70b.syllogism._lexicon import VERBS
 from llama70b.syllogism._logic_words import (
     FINITE_AUXILIARIES,
     FORBIDDEN,
+    GROUP_NOUNS,
     GROUP_VERBS,
     KIND_LEVEL,
     LASTING_ING,
@@ -35,6 +36,13 @@ _NO_END = ADVERBS | ALWAYS | PREPOSITIONS | RELATIVES | {"a", "an", "the", "my",
 _BEFORE_VERB = ADVERBS | ALWAYS | {"never", "in", "no", "way", "by", "means"}
 _ONE_BY_ONE = frozenset("each every none not no any one".split())
 _POINTING = frozenset({"these", "those"})
+_SPEAKERS = frozenset({"i", "we", "you"})
+_NO_THING = GROUP_NOUNS | frozenset(
+    """day week month year night morning evening afternoon weekend summer winter spring autumn fall time season decade
+    century moment minute hour age way case reason fact argument conclusion statement claim point sort world
+    one""".split()
+)
+"""Nouns after "this" that name no single thing of the kind the argument is about."""
 _ASKING = frozenset({"why", "how", "where", "whence", "please", "let", "let's"})
 UNINFORMATIVE = (Reason.NO_STATEMENT, Reason.PRONOUN)
 """Reasons that say no more than that nothing was found."""
@@ -86,7 +94,8 @@ def _agree(subject: Words, verb: str, *, singular: bool | None) -> None:
     head = subject[head_index(subject)].lower()
     number = subject_number(subject)
     verbal = head in VERBS or base_form(head, known=VERBS) in VERBS
-    owned = len(subject) > 2 and (looks_plural(subject[-2]) or subject[-2][0].isupper())  # noqa: PLR2004
+    owner = subject[-2] if len(subject) > 2 else ""  # noqa: PLR2004
+    owned = owner and (looks_plural(owner) or owner[0].isupper() or owner.lower() in _SPEAKERS)
     if owned and verbal and (looks_plural(subject[0]) or subject[0].lower() == "thing"):
         return  # "things people enjoy", "everything Anna cooks"
     if singular and number == "plural" and base_form(head, known=VERBS) in VERBS:
@@ -207,7 +216,7 @@ def bare(words: Words) -> Iterator[Parse]:
         raise Unreadable(Reason.NO_STATEMENT, words[0])
     if (
         lowered[0] in FORBIDDEN
-        and lowered[0] not in _POINTING
+        and lowered[0] not in _POINTING | {"this"}
         and not (len(words[0]) == 1 and words[0].isupper() and words[0] != "I")
     ):
         raise Unreadable(FORBIDDEN[lowered[0]], words[0])
@@ -256,7 +265,16 @@ def _refuse_kind(found: Predication, phrase: str, *, bare: bool) -> None:
         raise Unreadable(Reason.AMBIGUOUS, f"{phrase} ... {found.term.name}")
 
 
+def _is_this(words: Words) -> bool:
+    """Whether a subject is "this table": one thing, which the reader checks is called so throughout."""
+    pointing = len(words) > 1 and words[0].lower() == "this" and not _NO_THING & set(low(words))
+    return pointing and subject_number(words) == "singular" and not is_mass(words)
+
+
 def _name(words: Words) -> Term:
+    if _is_this(words):
+        guard(words[1:])
+        return Term(" ".join(low(words)), singular=True, kind=TermKind.NAME)
     guard(tuple(word for word in words if word.lower() != "the"))
     return Term(" ".join(words), singular=True, kind=TermKind.NAME)
 
@@ -271,8 +289,9 @@ def _generic(words: Words, found: Predication, *, verb: str) -> Iterator[Parse]:
     )
     notes: tuple[Note, ...]
     forces = [Quantifier.ALL]
-    if (singular_verb or subject_number(words) == "singular") and is_singular_subject(words):
-        subject, notes = _name(words), ()
+    this = _is_this(words) and singular_verb
+    if this or ((singular_verb or subject_number(words) == "singular") and is_singular_subject(words)):
+        subject, notes = _name(words), ((Note(DEFINITE, (phrase,)),) if this else ())
     elif article in ("a", "an"):
         if found.progressive:
             raise Unreadable(Reason.AMBIGUOUS, phrase)

@@ -64,11 +64,12 @@ def in_present(words: Words) -> tuple[Words, bool] | None:
     lasting = True
     main = [index for index, word in enumerate(lowered) if word in ("was", "were", "had", "did", "could")]
     for index in main:
-        following = lowered[index + 1 : index + 3]
+        following = lowered[index + 1 : index + 4]
         plural = _plural_before(words[:index])
         match lowered[index]:
             case "was" | "were":
                 changed[index] = _COPULAS[lowered[index]]
+                following = following[following[:1] == ("not",) :]
                 participle = following[:1] and (following[0].endswith("ed") or following[0] in PARTICIPLES)
                 lasting = lasting and bool(participle) and following[1:2] != () and following[1] in PREPOSITIONS
             case "could":

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+_SPEAKERS = frozenset({"i", "we", "you"})
+
+
 def _plural_phrase(words: Sequence[str]) -> str:
     head = head_index(words)
     return " ".join((*words[:head], _letter_safe_plural(words[head]), *words[head + 1 :]))
@@ -105,6 +108,10 @@ def _plain_noun(words: Sequence[str], *, singular: bool) -> tuple[Term, tuple[No
     if len(words) > 1 and lowered[-1] in NEUTRAL_HEADS:
         return Term(" ".join(words[:-1]), kind=TermKind.ADJECTIVE), ()
     head = words[head_index(words)]
+    if _SPEAKERS & set(lowered[1:-1]):  # "foods we eat": its last word is no noun
+        if not looks_plural(words[0]):
+            raise Unreadable(Reason.PRONOUN, " ".join(words))
+        return Term(" ".join(words), kind=TermKind.NOUN), ()
     if singular:
         return Term(_plural_phrase(words), kind=TermKind.NOUN), ()
     if looks_plural(head) or is_letter(head):
@@ -156,6 +163,8 @@ def _after_neutral_head(words: Sequence[str]) -> tuple[Term, tuple[Note, ...]]:
         return Term(words[0].lower(), kind=TermKind.NOUN), ()
     if len(words) == 1:
         raise Unreadable(Reason.QUANTIFIER_IN_TERM, words[0])
+    if words[1].lower() in _SPEAKERS | {"people"} and len(words) > 2:  # noqa: PLR2004 - "things we eat"
+        return Term(" ".join(("things", *words[1:])), kind=TermKind.NOUN), ()
     if unwrap(words[1:]) is not None:  # "things in the category of tools"
         inner = complement(words[1:])
         return inner.term, inner.notes
@@ -406,6 +415,7 @@ def complement(words: Sequence[str], *, after_no: bool = False) -> Predication:
     if is_name(words):
         guard(words)
         return Predication(Term(" ".join(words), singular=True, kind=TermKind.NAME))
-    guard(without_bound(words) if {"their", "its", "his", "her"} & set(lowered[1:]) else words)
+    bound = {"their", "its", "his", "her"} & set(lowered[1:]) or lowered[-2:-1] == ("when",)
+    guard(without_bound(words) if bound else words)
     kind = TermKind.MASS if len(words) == 1 and lowered[0] in MASS_NOUNS else TermKind.ADJECTIVE
     return Predication(Term(" ".join(words), kind=kind), progressive=lowered[0].endswith("ing"))

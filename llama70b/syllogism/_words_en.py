@@ -90,6 +90,7 @@ def _measured(words: Sequence[str], lowered: Words) -> set[int]:
         )
         floor = word == "the" and following in ORDINALS and after in NUMBERED
         aged = word == "over" and number and not after  # "over eighteen"
+        found |= {index} if (word, following) == ("first", "aid") else set()
         if aged or floor or lowered[index : index + 3] in IDIOMS or (following[:1].isdigit() and named):
             found.add(index + 1)
     return found
@@ -105,6 +106,9 @@ def _guard_word(word: str, before: Words, after: Words, *, in_relative: bool) ->
     counted = FORBIDDEN.get(lower) is Reason.NUMBER and (
         (previous in ("with", "having") and following) or previous == "by"
     )
+    if word == "I" and looks_plural(previous) and not following:
+        raise Unreadable(Reason.PRONOUN, word)  # "dogs I | like bark"
+    here = here or _is_speaker(lower, previous, following)
     here = here or (lower == "mine" and previous in ("the", "a"))
     here = here or (lower == "others" and previous in ("to", "for", "from") and not following)  # "a danger to others"
     if (
@@ -121,6 +125,13 @@ def _guard_word(word: str, before: Words, after: Words, *, in_relative: bool) ->
         raise Unreadable(Reason.QUANTITY, f"{lower} of")
     if word[0].isdigit() or not any(map(str.isalpha, word)):
         raise Unreadable(Reason.NUMBER if any(map(str.isdigit, word)) else Reason.NO_STATEMENT, word)
+
+
+def _is_speaker(word: str, previous: str, following: str) -> bool:
+    """Whether "I", "we" or "you" opens a clause on the noun before it: "everyone I know"; not "dogs I think bark"."""
+    inside = previous.isalpha() and following.isalpha() and previous not in FORBIDDEN
+    opinion = following in ATTITUDES - {"know", "have", "need", "want"} or following in FORBIDDEN
+    return word in ("i", "we", "you") and inside and not opinion
 
 
 def is_letter(word: str) -> bool:

@@ -1,5 +1,6 @@
 """What is quoted in one page stands in the page that measured it."""
 
+import json
 import re
 
 from tests.docs.pages import DOCS
@@ -35,9 +36,21 @@ def test_processor_times_are_those_of_the_performance_page() -> None:
     by_name = {row[0]: [cell.split(" ")[0] for cell in row[1:]] for row in measured[first + 1 : first + 14]}
     own = rows("comparison.md")
     start = next(index for index, row in enumerate(own) if row[0] == "us CPU/chunk")
-    quoted = own[start + 2 :]
-    assert len(quoted) == 5
+    quoted = own[start + 2 : start + 7]
+    assert [row[0] for row in quoted][-1] == "OpenAILike"
     for row in quoted:
         assert by_name[row[0]] == row[1:], row[0]
     chat_llama = by_name["ChatLlama"]
     assert f"needed {chat_llama[0]} and {chat_llama[1]}" in (DOCS / "comparison.md").read_text(encoding="utf-8")
+
+
+def test_sleeping_peers_did_what_their_record_says() -> None:
+    record = json.loads((DOCS / "data" / "fault_peers.json").read_text(encoding="utf-8"))["cases"]["F43"]
+    own = rows("comparison.md")
+    start = next(index for index, row in enumerate(own) if row[0] == "F43")
+    quoted = own[start + 2 :]
+    assert len(quoted) >= 5
+    for what, *cells in quoted:
+        for peer, cell in zip(own[start][1:], cells, strict=True):
+            words = {result["what"]: result["words"] for result in record[peer]["results"]}
+            assert words[what].endswith(cell), (peer, what)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
+from mkdocs.utils.yaml import yaml_load
 
 from tests.docs.pages import DOCS, ROOT, Page, anchors, everything, read
 
@@ -40,7 +40,7 @@ def _pages_of(nav: object) -> set[str]:
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    nav = yaml_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
     assert _pages_of(nav) == {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
 
 

@@ -36,7 +36,7 @@ def test_it_is_python(page: Page) -> None:
 
 @pytest.mark.engine
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_it_runs(page: Page, engine_environ: dict[str, str], tmp_path: Path) -> None:
     blocks = [
@@ -53,7 +53,7 @@ def test_it_runs(page: Page, engine_environ: dict[str, str], tmp_path: Path) -> 
         cwd=tmp_path,  # what a block writes stays out of the tree
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=380,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr[-4000:]

@@ -10,13 +10,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from nbformat import NotebookNode
+
 from llama70b import Secret
 from tests.notebooks.notebook import ROOT, execute, from_source, sources
+
+# The template breaks long lines of output inside words and sets shell blocks too close to what follows; a width that
+# is good to read, in the middle.
+_STYLE = """<style>
+.jp-OutputArea-output pre { word-break: normal; overflow-wrap: anywhere; }
+.jp-RenderedHTMLCommon .highlight { margin-bottom: 1em; }
+main { max-width: 62rem; margin: 0 auto; }
+</style>"""
 
 
 @contextlib.contextmanager
@@ -38,11 +49,16 @@ def endpoint_environ() -> Iterator[dict[str, str]]:
 
 def page(source: Path, environ: dict[str, str]) -> str:
     """Run one tutorial and return its page."""
-    from nbconvert import HTMLExporter
-
     book = from_source(source)
     took = execute(book, environ)
     print(f"{source.stem}: {took:.0f} s", file=sys.stderr)
+    return as_html(book)
+
+
+def as_html(book: NotebookNode) -> str:
+    """Return an executed notebook as a page that loads nothing from anywhere."""
+    from nbconvert import HTMLExporter
+
     # Empty addresses: no script is fetched from elsewhere; our notebooks have neither widgets nor formulas.
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="lab",
@@ -50,12 +66,15 @@ def page(source: Path, environ: dict[str, str]) -> str:
         jquery_url="",
         mathjax_url="",
         mermaid_js_url="",
+        mermaid_layout_elk_js_url="",
         exclude_input_prompt=True,
     )
     exporter.exclude_output_prompt = True
     title = book.cells[0].source.splitlines()[0].removeprefix("# ")
     html, _ = exporter.from_notebook_node(book, resources={"metadata": {"name": title}})
-    return str(html)
+    html = re.sub(r'<script src="">\s*</script>', "", html)
+    html = re.sub(r'href="(\d\d_\w+)\.ipynb"', r'href="\1.html"', html)
+    return str(html.replace("</head>", f"{_STYLE}</head>", 1))
 
 
 def main(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
+from tests.notebooks import render
 from tests.notebooks.notebook import FOLDER, as_text, from_source, sources
 
 EVERY = sources()
@@ -49,6 +50,12 @@ class TestFiles:
         assert sum(cell.cell_type == "markdown" for cell in cells) >= len(code) // 2
         assert max(cell.source.count("\n") + 1 for cell in cells if cell.cell_type == "code") <= 40
         assert any(re.search(r"^\s*assert ", text, re.MULTILINE) for text in code)
+
+
+def test_pages_need_a_folder_and_known_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert render.main([]) == 2
+    assert render.main([str(tmp_path), "07_nothing"]) == 2
+    assert "07_nothing" in capsys.readouterr().err
 
 
 def test_what_private_means() -> None:
