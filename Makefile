@@ -60,6 +60,7 @@ test-unit: $(READY) ## unit tests, with coverage of the pure modules
 	$(BIN)/coverage run -m pytest -q $(PURE_TESTS)
 	$(BIN)/coverage report --fail-under=95 --include='$(PURE)'
 	$(PY) -m pytest -q -n 2 tests/unit $(addprefix --ignore ,$(PURE_TESTS))
+	$(PY) -m pytest -q -m "not engine" tests/docs tests/notebooks
 
 .PHONY: test-fault
 test-fault: $(READY) ## the fault server's cases
@@ -84,7 +85,7 @@ test-engines: $(READY) vllm-env ## both adapters on the local engine and on vLLM
 	$(PY) -m pytest -q tests/engines tests/conformance
 
 .PHONY: test-notebooks
-test-notebooks: $(READY) ## the tutorials, from top to bottom on one local engine
+test-notebooks: $(READY) ## the tutorials, from top to bottom on one local engine (not in CI: 5 to 13 minutes)
 	$(PY) -m pytest -q tests/notebooks
 
 .PHONY: docs
@@ -93,7 +94,7 @@ docs: $(READY) ## the documentation in site/, with the tutorials run on the loca
 	$(PY) -m tests.notebooks.render site/tutorials
 
 .PHONY: test-docs
-test-docs: $(READY) ## code blocks, commands and links of README and docs
+test-docs: $(READY) ## code blocks, commands and links of README and docs (CI leaves out the blocks that need an engine)
 	$(PY) -m pytest -q tests/docs
 
 .PHONY: test-versions
