@@ -7,6 +7,7 @@ an estimate of ours: a prompt that is one token too long fails the test.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,6 +59,15 @@ def embedding() -> BaseEmbedding:
             return self._get_text_embedding(query)
 
     return Real()
+
+
+@pytest.fixture(autouse=True)
+def no_loop_left() -> Iterator[None]:
+    """Close the event loop that core's blocking wrappers (`asyncio_run`) make for the thread and leave open."""
+    yield
+    with contextlib.suppress(RuntimeError):  # none was left
+        asyncio.get_event_loop_policy().get_event_loop().close()
+        asyncio.set_event_loop(None)
 
 
 @pytest.fixture
