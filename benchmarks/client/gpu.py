@@ -1,6 +1,6 @@
 """On a GPU machine: start vLLM with the 70B's shape and dummy weights, run `live` against it, stop it.
 
-    PYTHONPATH=/tmp/vllm python -m benchmarks.client.gpu --clients-site /tmp/clients --out $OUT --tp 2 --budget 420
+    PYTHONPATH=vllm-site python -m benchmarks.client.gpu --clients-site clients-site --out $OUT --tp 2 --budget 420
 
 vLLM and the clients have package folders of their own: they pin different versions of the same things. Results, the
 server's phases and the end of its log go to `--out`; `live` saves after every round.
@@ -43,7 +43,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients-site", type=Path, required=True, help="folder of the clients' packages")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--work", type=Path, default=Path("/tmp/bench-work"), help="model shape and compile cache")
+    parser.add_argument("--work", type=Path, default=Path("bench-work"), help="model shape and compile cache")
     parser.add_argument("--tp", type=int, default=1)
     parser.add_argument("--gpu", default="H200", choices=list(GPUS))
     parser.add_argument("--shape", default="70b", choices=["70b", "8b"])
