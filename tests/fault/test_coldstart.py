@@ -43,7 +43,7 @@ def test_f43_one_call_is_one_generation_however_long_the_boot(
     timing = outcome.got.timing
     assert timing is not None
     waited = boot if mode == "server" or case.gets else 0
-    assert timing.cold_start_s == pytest.approx(waited * SCALE, abs=1.5)
+    assert timing.cold_start_s == pytest.approx(waited * SCALE, abs=0.5)
     if waited:
         assert outcome.progress[-1].state == "ready"
         assert {p.state for p in outcome.progress[:-1]} <= {"cold", "waking"}
