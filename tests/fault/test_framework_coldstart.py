@@ -26,7 +26,7 @@ BOOTS = (0, 30, 150, 170, 400)
 LIMITS = {"cold_start": 3.0, "total": 3.0, "first_byte": 1.5, "poll": 0.02}
 PATIENT = {**LIMITS, "cold_start": 30.0, "total": 30.0, "first_byte": 10.0}
 MANY = 50
-WAITING = 20
+WAITING = 50
 
 
 def _cold(server: FaultServer, mode: str, boot: float | None, *, stream: bool = False, scale: float = SCALE) -> Case:
